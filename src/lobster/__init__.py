@@ -1,0 +1,1 @@
+"""Reinforcement-learning post-training for language models of molecules."""

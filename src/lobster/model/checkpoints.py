@@ -1,0 +1,162 @@
+"""Where UMEs are found and how they are read: shipped names, folders, Hub ids and Lightning checkpoints.
+
+Checkpoints are data, never code: safetensors, or `torch.load(weights_only=True)`.
+"""
+
+import warnings
+from importlib.resources import files
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+from transformers.utils import cached_file
+
+from lobster.constants import Modality
+from lobster.model.configuration import SIZES, UmeConfig
+from lobster.model.network import UmeForMaskedLM
+from lobster.tokenization import load_tokenizer
+
+# Parameter names in a Lightning checkpoint, and ours.
+_LIGHTNING_PREFIXES = {
+    "model.model.embeddings.": "embeddings.",
+    "model.model.encoder.layers.": "layers.",
+    "model.decoder.0.": "head.",
+    "model.decoder.1.": "decoder.",
+}
+_LIGHTNING_FILES = (".ckpt", ".pt", ".pth")
+
+
+class CheckpointError(ValueError):
+    """A checkpoint is damaged, is not what it says, or holds something other than data."""
+
+
+def assets() -> Path:
+    """Return the folder of the models that ship with the library."""
+    return Path(str(files("lobster").joinpath("assets")))
+
+
+def find_model(name_or_path: str | Path) -> Path:
+    """Return the file or folder of a model: a path that exists, a shipped name, or a Hub id's local snapshot.
+
+    Raises:
+        FileNotFoundError: Nothing was found; the message says where it was looked for and what ships.
+    """
+    name = str(name_or_path)
+    if Path(name).expanduser().exists():
+        return Path(name).expanduser()
+    shipped = sorted(p.name for p in assets().iterdir() if (p / "config.json").is_file())
+    if name in shipped:
+        return assets() / name
+    tried = ["no such file or folder", f"not a model that ships ({', '.join(shipped)})"]
+    if name.count("/") <= 1 and not name.startswith((".", "/", "~")) and not name.endswith(_LIGHTNING_FILES):
+        try:
+            return _snapshot(name)
+        except (OSError, ValueError) as error:
+            tried.append(f"not on the Hugging Face Hub or no network ({type(error).__name__})")
+    raise FileNotFoundError(
+        f"model {name!r} not found: {'; '.join(tried)}. Give the path of a folder that save_pretrained wrote, such as "
+        f"'./{Path(name).name}'"
+    )
+
+
+def _snapshot(name: str) -> Path:
+    from huggingface_hub import snapshot_download
+
+    cached_file(name, "config.json")  # a quick no where the id does not exist or there is no network
+    return Path(snapshot_download(name, allow_patterns=["*.json", "*.safetensors", "*.txt"]))
+
+
+def load_folder(folder: Path, dtype: torch.dtype) -> UmeForMaskedLM:
+    """Load what `UmeForMaskedLM.save_pretrained` wrote.
+
+    Raises:
+        CheckpointError: The folder holds no UME, or its weights are damaged or do not fit its configuration.
+    """
+    config = UmeConfig.get_config_dict(folder)[0] if (folder / "config.json").is_file() else {}
+    if config.get("model_type") != "ume":
+        raise CheckpointError(
+            f"{folder} holds no UME: expected a config.json with model_type 'ume', found {config.get('model_type')!r}"
+        )
+    weights = sorted(folder.glob("*.safetensors"))
+    if not weights:
+        raise CheckpointError(f"{folder} has no .safetensors weights: only safetensors are loaded from a folder")
+    try:
+        model, info = UmeForMaskedLM.from_pretrained(
+            folder, dtype=dtype, use_safetensors=True, local_files_only=True, output_loading_info=True
+        )
+    except (SafetensorError, RuntimeError, ValueError, OSError) as error:
+        raise CheckpointError(f"{weights[0]} is damaged or does not fit config.json: {error}") from error
+    wrong = [f"{what} {sorted(info[what])[:3]}" for what in ("missing_keys", "unexpected_keys") if info[what]]
+    if wrong:
+        raise CheckpointError(f"{weights[0]} does not fit config.json: {', '.join(wrong)}")
+    return model
+
+
+def load_lightning(file: Path, dtype: torch.dtype, num_attention_heads: int | None = None) -> UmeForMaskedLM:
+    """Load a Lightning checkpoint of a UME, its sizes read from the weights.
+
+    The number of heads leaves no trace in the weights: it is that of the standard size of the same width, and for any
+    other width must be given (else heads of 16 are assumed, with a warning).
+
+    Raises:
+        CheckpointError: The file is damaged, holds more than data, or is not a UME.
+    """
+    try:
+        checkpoint = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # pickle, zip and end-of-file errors have no common base
+        reason = str(error).split("\n")[0]
+        raise CheckpointError(
+            f"{file} was refused: it is damaged or holds more than weights ({type(error).__name__}: {reason}). "
+            "Nothing in it was executed"
+        ) from error
+    if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get("state_dict"), dict):
+        raise CheckpointError(f"{file} is not a Lightning checkpoint: it has no state_dict")
+    state = _rename(checkpoint["state_dict"])
+    try:
+        vocab_size, width = state["embeddings.tok_embeddings.weight"].shape
+        inner = state["layers.0.mlp.Wi.weight"].shape[0]
+    except (KeyError, ValueError) as error:
+        raise CheckpointError(f"{file} is not a UME: its state_dict lacks {error}") from error
+    hyper = checkpoint.get("hyper_parameters") or {}
+    config = UmeConfig(
+        vocab_size=vocab_size,
+        hidden_size=width,
+        intermediate_size=inner,
+        num_hidden_layers=len({name.split(".")[1] for name in state if name.startswith("layers.")}),
+        num_attention_heads=num_attention_heads or _heads(file, width),
+        max_position_embeddings=hyper.get("max_length", UmeConfig().max_position_embeddings),
+        mask_rate=hyper.get("mask_percentage", UmeConfig().mask_rate),
+    )
+    model = UmeForMaskedLM(config)
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        raise CheckpointError(f"{file} does not hold a whole UME: {error}".replace("\n", " ")) from error
+    return model.to(dtype)
+
+
+def _rename(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    renamed = {}
+    for name, value in state.items():
+        for theirs, ours in _LIGHTNING_PREFIXES.items():
+            if name.startswith(theirs):
+                renamed[ours + name.removeprefix(theirs)] = value
+    return renamed
+
+
+def _heads(file: Path, width: int) -> int:
+    for size in SIZES.values():
+        if size["hidden_size"] == width:
+            return size["num_attention_heads"]
+    warnings.warn(
+        f"{file} does not record its number of attention heads and {width} is no standard width: {width // 16} heads "
+        "are assumed; pass num_attention_heads where that is wrong",
+        stacklevel=4,
+    )
+    return width // 16
+
+
+def load_tokenizers(folder: Path) -> dict[Modality, object]:
+    """Load the tokenizers of all modalities from the folders `smiles`, `amino_acid` and `nucleotide`."""
+    return {modality: load_tokenizer(folder / modality.value.lower()) for modality in Modality}

@@ -1,0 +1,167 @@
+"""The network of a UME: a pre-norm transformer encoder without biases, and a masked-language-model head."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, gelu, scaled_dot_product_attention, silu
+from transformers import AutoConfig, AutoModelForMaskedLM, PreTrainedModel
+from transformers.modeling_outputs import MaskedLMOutput
+
+from lobster.model.configuration import UmeConfig
+
+
+def sinusoids(length: int, width: int, device: torch.device | None = None) -> Tensor:
+    """Return the position vectors [sin(n·ω), cos(n·ω)], concatenated, with ω_k = 10000^(−k/(width/2 − 1)).
+
+    Returns:
+        float32 tensor, (length, width).
+
+    >>> sinusoids(2, 4)[0].tolist()
+    [0.0, 0.0, 1.0, 1.0]
+    """
+    half = width // 2
+    omega = 10000.0 ** (-torch.arange(half, device=device, dtype=torch.float32) / max(half - 1, 1))
+    angles = torch.arange(length, device=device, dtype=torch.float32)[:, None] * omega
+    return torch.cat([angles.sin(), angles.cos()], dim=-1)
+
+
+class UmeEmbeddings(nn.Module):
+    """Token embedding, RMSNorm, plus sinusoids that start at 0 with each sequence's first real token."""
+
+    def __init__(self, config: UmeConfig):
+        super().__init__()
+        self.tok_embeddings = nn.Embedding(config.vocab_size, config.hidden_size)
+        self.norm = nn.RMSNorm(config.hidden_size, eps=config.norm_eps)
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor | None) -> Tensor:
+        x = self.norm(self.tok_embeddings(input_ids))
+        positions = sinusoids(input_ids.shape[1], x.shape[-1], x.device).to(x.dtype)
+        if attention_mask is None:
+            return x + positions
+        return x + positions[(attention_mask.long().cumsum(1) - 1).clamp(min=0)]
+
+
+class UmeAttention(nn.Module):
+    """Full bidirectional attention over the real tokens, with one fused projection for q, k and v."""
+
+    def __init__(self, config: UmeConfig):
+        super().__init__()
+        self.num_heads = config.num_attention_heads
+        self.Wqkv = nn.Linear(config.hidden_size, 3 * config.hidden_size, bias=False)
+        self.Wo = nn.Linear(config.hidden_size, config.hidden_size, bias=False)
+
+    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        batch, length, width = x.shape
+        qkv = self.Wqkv(x).view(batch, length, 3, self.num_heads, width // self.num_heads)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4)  # each (batch, heads, length, head width)
+        y = scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        return self.Wo(y.transpose(1, 2).reshape(batch, length, width))
+
+
+class UmeMLP(nn.Module):
+    """Feed-forward layer with exact GELU."""
+
+    def __init__(self, config: UmeConfig):
+        super().__init__()
+        self.Wi = nn.Linear(config.hidden_size, config.intermediate_size, bias=False)
+        self.Wo = nn.Linear(config.intermediate_size, config.hidden_size, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.Wo(gelu(self.Wi(x)))
+
+
+class UmeLayer(nn.Module):
+    """x + attention(norm(x)), then x + mlp(norm(x))."""
+
+    def __init__(self, config: UmeConfig):
+        super().__init__()
+        self.attn_norm = nn.RMSNorm(config.hidden_size, eps=config.norm_eps)
+        self.attn = UmeAttention(config)
+        self.mlp_norm = nn.RMSNorm(config.hidden_size, eps=config.norm_eps)
+        self.mlp = UmeMLP(config)
+
+    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        x = x + self.attn(self.attn_norm(x), mask)
+        return x + self.mlp(self.mlp_norm(x))
+
+
+class UmeHead(nn.Module):
+    """What stands before the output projection: Linear, SiLU, RMSNorm."""
+
+    def __init__(self, config: UmeConfig):
+        super().__init__()
+        self.dense = nn.Linear(config.hidden_size, config.hidden_size, bias=False)
+        self.norm = nn.RMSNorm(config.hidden_size, eps=config.norm_eps)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(silu(self.dense(x)))
+
+
+class UmeForMaskedLM(PreTrainedModel):
+    """A UME with its masked-language-model head, as a Hugging Face model.
+
+    >>> model = UmeForMaskedLM(UmeConfig(hidden_size=8, num_attention_heads=2, num_hidden_layers=1))
+    >>> model(input_ids=torch.tensor([[2, 52, 4]])).logits.shape
+    torch.Size([1, 3, 1280])
+    """
+
+    config_class = UmeConfig
+    base_model_prefix = "ume"
+    _supports_sdpa = True
+    _no_split_modules = ["UmeLayer"]
+
+    def __init__(self, config: UmeConfig):
+        super().__init__(config)
+        self.embeddings = UmeEmbeddings(config)
+        self.layers = nn.ModuleList(UmeLayer(config) for _ in range(config.num_hidden_layers))
+        self.head = UmeHead(config)
+        self.decoder = nn.Linear(config.hidden_size, config.vocab_size)
+        self.post_init()
+
+    def get_input_embeddings(self) -> nn.Module:
+        return self.embeddings.tok_embeddings
+
+    def encode(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
+        """Return the hidden states, (batch, length, d), of token ids, (batch, length).
+
+        ``attention_mask`` is 1 at real tokens and 0 at padding; leave it out where nothing is padded.
+        """
+        x = self.embeddings(input_ids, attention_mask)
+        mask = None if attention_mask is None else attention_mask.bool()[:, None, None, :]
+        for layer in self.layers:
+            x = layer(x, mask)
+        return x
+
+    def predict(self, hidden: Tensor) -> Tensor:
+        """Return the logits, (…, vocabulary), at hidden states, (…, d)."""
+        return self.decoder(self.head(hidden))
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        labels: Tensor | None = None,
+        return_dict: bool | None = None,
+        **kwargs: object,
+    ) -> MaskedLMOutput:
+        """Return the logits; with labels, the loss and the logits where a label stands.
+
+        Args:
+            input_ids: Token ids, (batch, length).
+            attention_mask: 1 at real tokens, 0 at padding, (batch, length).
+            labels: The true ids at masked positions and −100 elsewhere, (batch, length).
+            return_dict: Taken for Hugging Face's sake; the answer is always a `MaskedLMOutput`.
+
+        Returns:
+            ``logits`` of shape (batch, length, vocabulary). With labels: ``loss``, the mean cross-entropy in nats, and
+            ``logits`` of shape (labelled positions, vocabulary), because the head is worked out nowhere else.
+        """
+        hidden = self.encode(input_ids, attention_mask)
+        if labels is None:
+            return MaskedLMOutput(logits=self.predict(hidden))
+        labelled = labels != -100
+        logits = self.predict(hidden[labelled])
+        return MaskedLMOutput(loss=cross_entropy(logits.float(), labels[labelled]), logits=logits)
+
+
+AutoConfig.register("ume", UmeConfig)
+AutoModelForMaskedLM.register(UmeConfig, UmeForMaskedLM)

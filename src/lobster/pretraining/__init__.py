@@ -1,0 +1,1 @@
+"""Training a UME and a starting policy from FASTA and SMILES files: `python -m lobster.pretraining`."""

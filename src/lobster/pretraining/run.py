@@ -1,0 +1,89 @@
+"""One training run on top of transformers' Trainer, common to UMEs and policies."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from transformers import PreTrainedModel, Trainer, TrainingArguments
+from transformers.trainer_utils import get_last_checkpoint
+
+from lobster.constants import Modality
+from lobster.pretraining.corpus import Batches, read_sequences
+
+
+@dataclass
+class CorpusArguments:
+    """Which sequences to train on. Files are FASTA or one sequence a line, plain or gzipped."""
+
+    smiles: str | None = field(default=None, metadata={"help": "SMILES to train on"})
+    amino_acid: str | None = field(default=None, metadata={"help": "proteins to train on"})
+    nucleotide: str | None = field(default=None, metadata={"help": "DNA or RNA to train on"})
+    heldout_smiles: str | None = field(default=None, metadata={"help": "SMILES to measure on at the end"})
+    heldout_amino_acid: str | None = field(default=None, metadata={"help": "proteins to measure on at the end"})
+    heldout_nucleotide: str | None = field(default=None, metadata={"help": "DNA or RNA to measure on at the end"})
+    mixture: str = field(
+        default="smiles=0.6,amino_acid=0.2,nucleotide=0.2", metadata={"help": "share of the steps of each modality"}
+    )
+    batch_tokens: int = field(default=1536, metadata={"help": "tokens in a step"})
+
+    def corpora(self, heldout: bool = False) -> dict[Modality, list[str]]:
+        """Read the files that were named."""
+        prefix = "heldout_" if heldout else ""
+        named = {modality: getattr(self, prefix + modality.value.lower()) for modality in Modality}
+        return {modality: read_sequences(file) for modality, file in named.items() if file}
+
+    def shares(self) -> dict[Modality, float]:
+        """Parse the mixture."""
+        pairs = (part.split("=") for part in self.mixture.split(","))
+        return {Modality(name.strip()): float(share) for name, share in pairs}
+
+
+@dataclass
+class RunArguments(TrainingArguments):
+    """TrainingArguments with defaults for small models; every one of transformers' can be given."""
+
+    output_dir: str | None = field(default="runs/pretraining", metadata={"help": "checkpoints and the model go here"})
+    max_steps: int = 3000
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.01
+    adam_beta2: float = 0.98
+    warmup_steps: float = 100
+    lr_scheduler_type: str = "cosine"
+    logging_steps: float = 50
+    save_steps: float = 250
+    save_total_limit: int | None = 2
+    report_to: str = "none"
+
+    def __post_init__(self):
+        self.bf16 = torch.cuda.is_available() and not self.use_cpu
+        self.per_device_train_batch_size = 1  # an item of the data set is a whole batch
+        self.remove_unused_columns = False
+        self.dataloader_pin_memory = torch.cuda.is_available()
+        self.dataloader_num_workers = self.dataloader_num_workers or 1
+        super().__post_init__()
+
+
+def train(
+    model: PreTrainedModel, collate: Callable, corpora: dict, max_length: int, corpus: CorpusArguments, run: RunArguments
+) -> int:
+    """Train a model, from its last checkpoint in ``output_dir`` if there is one.
+
+    Args:
+        model: What to train.
+        collate: Makes the model's inputs of one item of `Batches`.
+        corpora: Sequences of each modality.
+        max_length: Longest input in tokens.
+        corpus: The mixture and the size of a batch.
+        run: Everything else.
+
+    Returns:
+        The number of tokens trained on, padding included.
+    """
+    world = max(1, run.world_size)
+    shares = {m: share for m, share in corpus.shares().items() if m in corpora}
+    batches = Batches(corpora, run.max_steps * world, corpus.batch_tokens, max_length, shares, run.seed)
+    trainer = Trainer(model=model, args=run, train_dataset=batches, data_collator=lambda items: collate(*items[0]))
+    last = get_last_checkpoint(run.output_dir) if Path(run.output_dir).is_dir() else None
+    trainer.train(resume_from_checkpoint=run.resume_from_checkpoint or last)
+    return run.max_steps * world * corpus.batch_tokens

@@ -1,0 +1,154 @@
+"""A policy before and after: samples, their scores, and the files that show them."""
+
+import csv
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from lobster.constants import Modality
+from lobster.evaluation import SmilesMetrics, smiles_metrics
+from lobster.rl_training.reward_functions import UmeRewardFunction
+from lobster.rl_training.scoring import Outcome, Scored
+
+_ROWS = {
+    "validity": ("validity", "{:.1%}"),
+    "uniqueness": ("uniqueness", "{:.1%}"),
+    "internal_diversity": ("internal diversity", "{:.3f}"),
+    "pseudo_likelihood": ("mean pseudo-likelihood", "{:.3f}"),
+    "mean_length": ("mean length", "{:.1f}"),
+}
+
+
+@dataclass(frozen=True)
+class Samples:
+    """SMILES from a policy with what a UME makes of them.
+
+    Attributes:
+        smiles: What the policy wrote.
+        scored: The canonical form and the pseudo-likelihood of each, or why it has none.
+        temperature: What turns a pseudo-likelihood into a reward.
+    """
+
+    smiles: list[str]
+    scored: list[Scored]
+    temperature: float
+
+    @property
+    def pseudo_likelihood(self) -> float:
+        """Mean pseudo-likelihood of the valid samples; NaN where none is."""
+        values = [s.pseudo_likelihood for s in self.scored if s.outcome is Outcome.SCORED]
+        return float(np.mean(values)) if values else np.nan
+
+    @property
+    def metrics(self) -> SmilesMetrics:
+        """Validity, uniqueness, diversity and length."""
+        return smiles_metrics(self.smiles)
+
+    def summary(self) -> dict[str, float]:
+        """Return all figures by name."""
+        return asdict(self.metrics) | {"pseudo_likelihood": self.pseudo_likelihood}
+
+
+def score_samples(smiles: Sequence[str], reward: UmeRewardFunction) -> Samples:
+    """Score SMILES with a reward's UME."""
+    return Samples(list(smiles), reward.score(smiles, [Modality.SMILES] * len(smiles)), reward.temperature)
+
+
+def comparison_table(before: dict[str, float], after: dict[str, float]) -> str:
+    """Return the table of two summaries as text.
+
+    >>> one = {"count": 2, "validity": 0.5, "uniqueness": 1.0, "internal_diversity": 0.8, "pseudo_likelihood": 0.25,
+    ...        "mean_length": 40.0}
+    >>> print(comparison_table(one, one | {"validity": 1.0}))
+                               before     after    change
+    validity                    50.0%    100.0%   +100.0%
+    uniqueness                 100.0%    100.0%     +0.0%
+    internal diversity          0.800     0.800     +0.0%
+    mean pseudo-likelihood      0.250     0.250     +0.0%
+    mean length                  40.0      40.0     +0.0%
+    """
+    lines = [f"{'':24}{'before':>9} {'after':>9} {'change':>9}"]
+    for name, (title, form) in _ROWS.items():
+        was, now = before[name], after[name]
+        change = f"{now / was - 1:+.1%}" if was else "–"
+        lines.append(f"{title:24}{form.format(was):>9} {form.format(now):>9} {change:>9}")
+    return "\n".join(lines)
+
+
+def write_report(folder: str | Path, before: Samples, after: Samples, history: Sequence[dict], seconds: float) -> dict:
+    """Write `summary.json`, `samples.csv`, `reward_curve.png` and `best_molecules.png` into a folder.
+
+    Args:
+        folder: Where to; it is made.
+        before: Samples of the policy that training started from.
+        after: Samples of the policy that it ended with.
+        history: `trainer.state.log_history`.
+        seconds: How long training took.
+
+    Returns:
+        What `summary.json` holds.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    summary = {"before": before.summary(), "after": after.summary(), "training_seconds": round(seconds, 1)}
+    (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
+    _write_samples(folder / "samples.csv", {"before": before, "after": after})
+    _draw_curve(folder / "reward_curve.png", history)
+    _draw_best(folder / "best_molecules.png", after)
+    return summary
+
+
+def _write_samples(file: Path, phases: dict[str, Samples]) -> None:
+    with file.open("w", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["policy", "smiles", "canonical_smiles", "outcome", "pseudo_likelihood", "reward"])
+        for phase, samples in phases.items():
+            for smiles, item in zip(samples.smiles, samples.scored, strict=True):
+                score = item.pseudo_likelihood
+                row = [phase, smiles, item.sequence, item.outcome.value, f"{score:.6f}"]
+                writer.writerow([*row, f"{score / samples.temperature:.5f}"])
+
+
+def _draw_curve(file: Path, history: Sequence[dict]) -> None:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    panels = {
+        "reward": "reward",
+        "ume_reward/pseudo_likelihood": "pseudo-likelihood\nof valid molecules",
+        "ume_reward/valid": "validity",
+        "kl": "KL to the start (nats)",
+    }
+    figure, axes = pyplot.subplots(len(panels), 1, figsize=(7, 8), sharex=True, constrained_layout=True)
+    for axis, (name, title) in zip(axes, panels.items(), strict=True):
+        points = [(entry["step"], entry[name]) for entry in history if name in entry]
+        axis.plot(*zip(*points, strict=True) if points else ([], []), color="tab:red", linewidth=1.5)
+        axis.set_ylabel(title)
+        axis.grid(alpha=0.3)
+    axes[-1].set_xlabel("step")
+    figure.savefig(file, dpi=120)
+    pyplot.close(figure)
+
+
+def _draw_best(file: Path, samples: Samples, count: int = 20) -> None:
+    from rdkit import Chem
+    from rdkit.Chem import Draw
+
+    best = sorted(
+        {item.sequence: item.pseudo_likelihood for item in samples.scored if item.outcome is Outcome.SCORED}.items(),
+        key=lambda pair: -pair[1],
+    )[:count]
+    if not best:
+        return
+    image = Draw.MolsToGridImage(
+        [Chem.MolFromSmiles(smiles) for smiles, _ in best],
+        molsPerRow=5,
+        subImgSize=(220, 180),
+        legends=[f"{score:.3f}" for _, score in best],
+    )
+    image.save(file)

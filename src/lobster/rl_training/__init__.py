@@ -1,0 +1,21 @@
+"""GRPO with a UME reward."""
+
+from lobster.rl_training.diversity import NoveltyMemory
+from lobster.rl_training.reward_functions import (
+    UmeReward,
+    UmeRewardFunction,
+    compute_pseudo_likelihood,
+    create_ume_reward_wrapper,
+)
+from lobster.rl_training.trainers import UmeGRPOTrainer, create_ume_grpo_trainer, train_ume_grpo
+
+__all__ = [
+    "NoveltyMemory",
+    "UmeGRPOTrainer",
+    "UmeReward",
+    "UmeRewardFunction",
+    "compute_pseudo_likelihood",
+    "create_ume_grpo_trainer",
+    "create_ume_reward_wrapper",
+    "train_ume_grpo",
+]

@@ -1,0 +1,114 @@
+"""From what a policy wrote to the sequence that is scored, or the reason why none is."""
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+
+from lobster.constants import Modality
+from lobster.model.utils import _detect_modality, normal_form
+from lobster.model.utils.molecules import MAX_SMILES_CHARACTERS
+
+_TAG_MODALITIES = {
+    "smiles": Modality.SMILES,
+    "protein": Modality.AMINO_ACID,
+    "dna": Modality.NUCLEOTIDE,
+    "rna": Modality.NUCLEOTIDE,
+}
+_TAG = re.compile(rf"<(/?)({'|'.join(_TAG_MODALITIES)})>", re.IGNORECASE)
+
+
+class Outcome(StrEnum):
+    """What became of a completion: scored, or the reason for a reward of 0."""
+
+    SCORED = "scored"
+    NOT_TEXT = "not_text"
+    EMPTY = "empty"
+    UNDETECTABLE = "undetectable"
+    UNPARSABLE = "unparsable"
+    WRONG_MODALITY = "wrong_modality"
+    TOO_LONG = "too_long"
+    SCORING_FAILED = "scoring_failed"
+    REPEATED = "repeated"
+
+
+@dataclass
+class Scored:
+    """A completion on its way to a reward.
+
+    Attributes:
+        outcome: Whether it was scored, or why not.
+        modality: Its modality, where that is known.
+        sequence: What is scored: canonical SMILES, or the letters of a protein (upper case) or nucleotide (lower case).
+            Two completions describe the same molecule where the modality and this agree.
+        pseudo_likelihood: Geometric mean probability of a token, in (0, 1]; 0 where it was not scored.
+    """
+
+    outcome: Outcome
+    modality: Modality | None = None
+    sequence: str = ""
+    pseudo_likelihood: float = 0.0
+
+    @property
+    def key(self) -> str | None:
+        """What identifies the molecule, None where there is none."""
+        return f"{self.modality}:{self.sequence}" if self.outcome is Outcome.SCORED else None
+
+
+def read_completion(completion: object, expected: Modality | None, max_length: int) -> Scored:
+    """Find the molecule in a completion.
+
+    Args:
+        completion: What the policy wrote. Where it holds `<smiles>`, `<protein>`, `<dna>` or `<rna>` tags, the content
+            of the last one that is closed counts.
+        expected: The modality that it must have; None takes the one that it looks like.
+        max_length: Longest input of the encoder in tokens. A text that cannot fit is refused before it is parsed.
+
+    Returns:
+        A `Scored` with outcome `SCORED` (its pseudo-likelihood yet 0), or with the reason against it.
+
+    >>> read_completion("The answer: <smiles>OCC</smiles>", None, 1024).sequence
+    'CCO'
+    >>> read_completion("ATGC", Modality.SMILES, 1024).outcome.value
+    'wrong_modality'
+    """
+    if not isinstance(completion, str):
+        return Scored(Outcome.NOT_TEXT)
+    text, tagged = _tag_content(completion)
+    text = text.strip()
+    if not text:
+        return Scored(Outcome.EMPTY, expected)
+    if expected and tagged and expected is not tagged:
+        return Scored(Outcome.WRONG_MODALITY, expected)
+    modality = expected or tagged
+    if len(text) > max(max_length, MAX_SMILES_CHARACTERS):
+        return Scored(Outcome.TOO_LONG, modality)
+    if modality is None:
+        try:
+            modality = _detect_modality(text)
+        except ValueError:
+            return Scored(Outcome.UNDETECTABLE)
+    sequence = normal_form(text, modality)
+    if sequence is None:
+        return Scored(_why_not(text, modality), modality)
+    return Scored(Outcome.SCORED, modality, sequence)
+
+
+def _tag_content(text: str) -> tuple[str, Modality | None]:
+    """Return what the last closed tag holds and its modality; the whole text where there is none."""
+    opened: dict[str, int] = {}
+    found: tuple[str, Modality | None] = (text, None)
+    for tag in _TAG.finditer(text):
+        name = tag[2].lower()
+        if not tag[1]:
+            opened[name] = tag.end()
+        elif name in opened:
+            found = text[opened.pop(name) : tag.start()], _TAG_MODALITIES[name]
+    return found
+
+
+def _why_not(text: str, expected: Modality) -> Outcome:
+    try:
+        found = _detect_modality(text)
+    except ValueError:
+        return Outcome.UNPARSABLE
+    return Outcome.UNPARSABLE if found is expected else Outcome.WRONG_MODALITY

@@ -1,0 +1,289 @@
+"""GRPO with a UME reward, on top of TRL's `GRPOTrainer`.
+
+How the set-up differs from TRL's defaults, and why (measurements: `docs/reward_shaping.md`):
+
+1. ``scale_rewards="none"``: with rewards scaled within a group, a constant factor cancels and the reward temperature would
+   mean nothing.
+2. ``beta=0.3``: the policy is anchored to where it started; without an anchor a likelihood reward ends in one molecule.
+3. Each molecule pays once (`NoveltyMemory`); ``pay_once=False`` gives the plain reward.
+4. ``disable_dropout=True``: TRL generates in training mode.
+5. Without a GPU: ``use_cpu=True``, ``bf16=False`` and no activation checkpointing (bfloat16 ran 100 times slower than
+   float32 on a CPU, and there is no memory to save).
+
+Whatever is passed wins. The optimum of this objective is policy₀ · exp(pseudo-likelihood / (temperature · beta)): a lower
+temperature pulls harder towards what the encoder likes, a higher beta back to where the policy started.
+"""
+
+import difflib
+import inspect
+import json
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from datasets import Dataset, IterableDataset
+from transformers import AutoConfig, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
+from trl import GRPOConfig, GRPOTrainer
+
+from lobster.constants import Modality
+from lobster.device import resolve_device
+from lobster.model import Ume
+from lobster.model.checkpoints import find_model
+from lobster.rl_training.diversity import NoveltyMemory
+from lobster.rl_training.reward_functions import create_ume_reward_wrapper
+
+DEFAULTS: dict[str, Any] = {"scale_rewards": "none", "beta": 0.3, "disable_dropout": True}
+CPU_DEFAULTS: dict[str, Any] = {"use_cpu": True, "bf16": False, "activation_checkpointing": False}
+
+_CONFIG_FIELDS = frozenset(inspect.signature(GRPOConfig).parameters)
+_TRAINER_FIELDS = frozenset(inspect.signature(GRPOTrainer).parameters) - {"model", "args", "train_dataset", "eval_dataset"}
+_RESERVED_COLUMNS = ("prompts", "completions", "completion_ids", "trainer_state", "log_metric", "log_extra")
+
+
+class UmeGRPOTrainer(GRPOTrainer):
+    """TRL's `GRPOTrainer` whose checkpoints hold the novelty memory, and whose evaluations leave it alone."""
+
+    def __init__(self, *args: Any, memory: NoveltyMemory | None, **kwargs: Any):
+        self.memory = memory
+        super().__init__(*args, **kwargs)
+
+    def train(self, resume_from_checkpoint: str | bool | None = None, **kwargs: Any):
+        """Train; ``resume_from_checkpoint=True`` goes on from the last whole checkpoint in ``output_dir``."""
+        if resume_from_checkpoint is True:
+            resume_from_checkpoint = str(last_checkpoint(self.args.output_dir))
+        return super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        """Evaluate with the plain reward: what was paid for in training pays here, and is not remembered."""
+        if self.memory is None:
+            return super().evaluate(*args, **kwargs)
+        with self.memory.paused():
+            return super().evaluate(*args, **kwargs)
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        # The memory goes first: trainer_state.json, written last, says that a checkpoint is whole.
+        if self.memory is not None and self.args.should_save:
+            folder = Path(self._get_output_dir(trial=trial)) / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
+            folder.mkdir(parents=True, exist_ok=True)
+            self.memory.save(folder)
+        super()._save_checkpoint(model, trial)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        if self.memory is not None:
+            self.memory.load(resume_from_checkpoint)
+        super()._load_from_checkpoint(resume_from_checkpoint, model)
+
+
+def last_checkpoint(output_dir: str | Path) -> Path:
+    """Return the last whole checkpoint of a run; one that a killed process left half-written is passed over.
+
+    Raises:
+        FileNotFoundError: There is none.
+    """
+    folders = [f for f in Path(output_dir).glob(f"{PREFIX_CHECKPOINT_DIR}-*") if f.name.split("-")[-1].isdigit()]
+    for folder in sorted(folders, key=lambda f: int(f.name.split("-")[-1]), reverse=True):
+        try:
+            json.loads((folder / "trainer_state.json").read_text())
+        except (OSError, ValueError):
+            continue
+        return folder
+    raise FileNotFoundError(
+        f"{output_dir} holds no whole checkpoint to resume from: train without resume_from_checkpoint first "
+        "(save_steps says how often checkpoints are written)"
+    )
+
+
+def create_ume_grpo_trainer(
+    model_path: str | Path | PreTrainedModel,
+    ume_model: Ume,
+    train_dataset: Dataset | IterableDataset,
+    eval_dataset: Any = None,
+    output_dir: str | Path = "runs/ume_grpo",
+    reward_temperature: float = 0.1,
+    reward_batch_size: int = 8,
+    pay_once: bool = True,
+    include_prompt: bool = False,
+    reward_funcs: Any = None,
+    batch_size: int | None = None,
+    **grpo: Any,
+) -> GRPOTrainer:
+    """Build a `trl.GRPOTrainer` that rewards a policy for what a UME finds natural.
+
+    Args:
+        model_path: The policy: a name that ships (`smiles-policy-3M`), a folder, a Hub id, or a model (PEFT too).
+        ume_model: The encoder.
+        train_dataset: Prompts in a column `prompt`; a column `modality` says what each completion must be.
+        eval_dataset: Prompts to evaluate on.
+        output_dir: Where checkpoints and the policy go.
+        reward_temperature: What the pseudo-likelihood is divided by; lower pushes harder.
+        reward_batch_size: Memory for scoring, in sequences of the encoder's `max_length`.
+        pay_once: Whether each molecule is rewarded once in the run. False gives the plain reward.
+        include_prompt: Whether the molecule is prompt and completion together.
+        reward_funcs: More rewards, one or a list; ``reward_weights`` weighs them, the UME's first.
+        batch_size: Another name for ``per_device_train_batch_size``.
+        grpo: Any parameter of `trl.GRPOConfig` or `trl.GRPOTrainer` (`callbacks`, `peft_config`, `processing_class`, …).
+
+    Returns:
+        The trainer. `trainer.memory` is its novelty memory, None without ``pay_once``.
+
+    Raises:
+        TypeError: A keyword is unknown.
+        ValueError: The data set or the batch sizes do not fit; the message says what to change.
+        FileNotFoundError: The policy was not found.
+    """
+    if batch_size is not None:
+        if "per_device_train_batch_size" in grpo:
+            raise TypeError("batch_size and per_device_train_batch_size are the same thing: pass one of them")
+        grpo["per_device_train_batch_size"] = batch_size
+    _check_keywords(grpo)
+    extras = {name: grpo.pop(name) for name in list(grpo) if name in _TRAINER_FIELDS and name not in _CONFIG_FIELDS}
+    on_cpu = grpo.get("use_cpu", not torch.cuda.is_available())
+    settings = DEFAULTS | (CPU_DEFAULTS if on_cpu else {}) | grpo
+    _check_dataset(train_dataset, "train_dataset")
+    if eval_dataset is not None:
+        for part in eval_dataset.values() if isinstance(eval_dataset, dict) else [eval_dataset]:
+            _check_dataset(part, "eval_dataset")
+    _check_batches(settings, train_dataset)
+    args = GRPOConfig(output_dir=str(output_dir), **settings)
+
+    model, tokenizer = _policy(model_path, extras.pop("processing_class", None), args)
+    _check_prompts(tokenizer, train_dataset)
+    memory = NoveltyMemory() if pay_once else None
+    reward = create_ume_reward_wrapper(ume_model, reward_temperature, reward_batch_size, include_prompt, memory)
+    others = reward_funcs if isinstance(reward_funcs, list) else [] if reward_funcs is None else [reward_funcs]
+    return UmeGRPOTrainer(
+        model=model,
+        reward_funcs=[reward, *others],
+        args=args,
+        train_dataset=train_dataset,
+        eval_dataset=eval_dataset,
+        processing_class=tokenizer,
+        memory=memory,
+        **extras,
+    )
+
+
+def train_ume_grpo(
+    model_path: str | Path | PreTrainedModel,
+    ume_model_path: str | Path,
+    train_dataset: Dataset | IterableDataset,
+    eval_dataset: Any = None,
+    output_dir: str | Path = "runs/ume_grpo",
+    device: str | torch.device = "cuda",
+    resume_from_checkpoint: str | bool | None = None,
+    **trainer: Any,
+) -> GRPOTrainer:
+    """Load a UME, reinforce a policy with it, and save the policy in ``output_dir``.
+
+    Args:
+        model_path: The policy, as in `create_ume_grpo_trainer`.
+        ume_model_path: The UME, as in `Ume.from_pretrained`.
+        train_dataset: Prompts in a column `prompt`.
+        eval_dataset: Prompts to evaluate on.
+        output_dir: Where checkpoints and the policy go.
+        device: Where to train and score. Without CUDA, `"cuda"` warns once and means the CPU.
+        resume_from_checkpoint: A checkpoint's folder, or True for the last one in ``output_dir``.
+        trainer: Everything else that `create_ume_grpo_trainer` takes.
+
+    Returns:
+        The trainer after training.
+
+    Raises:
+        FileNotFoundError, ValueError, TypeError: As `Ume.from_pretrained` and `create_ume_grpo_trainer`.
+    """
+    resolved = resolve_device(device)
+    if resolved.type == "cpu":
+        trainer.setdefault("use_cpu", True)
+    ume = Ume.from_pretrained(ume_model_path, device=resolved)
+    built = create_ume_grpo_trainer(model_path, ume, train_dataset, eval_dataset, output_dir, **trainer)
+    built.train(resume_from_checkpoint=resume_from_checkpoint)
+    built.save_model(str(output_dir))
+    return built
+
+
+def _check_keywords(grpo: dict[str, Any]) -> None:
+    known = _CONFIG_FIELDS | _TRAINER_FIELDS | frozenset(inspect.signature(create_ume_grpo_trainer).parameters)
+    for name in grpo.keys() - known:
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0)
+        raise TypeError(f"unknown parameter {name!r}: the nearest that exists is {near[0]!r}")
+
+
+def _check_dataset(dataset: Any, name: str) -> None:
+    columns = dataset.column_names
+    if columns is None:  # a stream that does not say
+        return
+    if "prompt" not in columns:
+        raise ValueError(f"{name} has no column 'prompt', only {columns}: rename_column the one that holds the prompts")
+    if reserved := [c for c in columns if c in _RESERVED_COLUMNS]:
+        raise ValueError(f"{name} has the column {reserved[0]!r}, which TRL uses itself: rename_column it")
+    if isinstance(dataset, Dataset):
+        if len(dataset) == 0:
+            raise ValueError(f"{name} is empty: it has 0 prompts, at least 1 is needed")
+        if "modality" in columns:
+            for value in dataset.unique("modality"):
+                if value is not None:
+                    Modality(value)
+
+
+def _check_batches(settings: dict[str, Any], dataset: Any) -> None:
+    """Say in one line what TRL would refuse, or silently end training for."""
+    fields = GRPOConfig.__dataclass_fields__
+    per_device, generations, accumulation, steps = (
+        settings.get(name, fields[name].default)
+        for name in ("per_device_train_batch_size", "num_generations", "gradient_accumulation_steps", "steps_per_generation")
+    )
+    if generations < 2:
+        raise ValueError(f"num_generations is {generations}: GRPO compares completions, it needs at least 2")
+    world = int(os.environ.get("WORLD_SIZE", 1))
+    batch = settings.get("generation_batch_size") or per_device * world * (steps or accumulation)
+    if batch % generations:
+        below, above = batch // generations * generations, -(-batch // generations) * generations
+        near = [d for d in range(2, batch + 1) if batch % d == 0]
+        fitting = min(near, key=lambda d: abs(d - generations)) if near else None
+        sizes = " or ".join(str(size) for size in (below, above) if size)
+        raise ValueError(
+            f"a generation batch of {batch} completions (per_device_train_batch_size × processes × "
+            f"gradient_accumulation_steps) does not divide into groups of num_generations={generations}: make the "
+            f"batch {sizes}" + (f", or num_generations {fitting}" if fitting else "")
+        )
+    needed = batch // generations
+    if isinstance(dataset, Dataset) and len(dataset) < needed:
+        raise ValueError(
+            f"train_dataset has {len(dataset)} prompts, a generation batch of {batch} with "
+            f"num_generations={generations} needs {needed}: raise num_generations to {math.ceil(batch / len(dataset))} "
+            "or repeat the prompts"
+        )
+
+
+def _policy(
+    model_path: str | Path | PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None, args: GRPOConfig
+) -> tuple[Any, PreTrainedTokenizerBase]:
+    """Return what TRL takes for the model, and its tokenizer."""
+    if not isinstance(model_path, (str, Path)):
+        source = model_path.config._name_or_path
+        if tokenizer is None and not source:
+            raise ValueError("a policy passed as a model has no path to load its tokenizer from: pass processing_class=")
+        if args.beta and isinstance(model_path, PreTrainedModel) and not Path(source or "?").is_dir():
+            # TRL loads the anchor of beta > 0 from where the model came from: give it a place.
+            source = str(Path(args.output_dir) / "start")
+            model_path.save_pretrained(source)
+            model_path.config._name_or_path = source
+        return model_path, tokenizer or AutoTokenizer.from_pretrained(source, padding_side="left")
+    folder = find_model(model_path)
+    if not folder.is_dir():
+        raise ValueError(f"{folder} is a file: a policy is a folder that save_pretrained wrote")
+    if AutoConfig.from_pretrained(folder).model_type == "ume":
+        raise ValueError(f"{model_path} is a UME, the reward: the policy is a causal language model, such as smiles-policy-3M")
+    return str(folder), tokenizer or AutoTokenizer.from_pretrained(folder, padding_side="left")
+
+
+def _check_prompts(tokenizer: PreTrainedTokenizerBase, dataset: Any) -> None:
+    if tokenizer.eos_token_id is None:
+        raise ValueError("the policy's tokenizer has no eos_token: completions would never end; set one")
+    if isinstance(dataset, Dataset) and "" in dataset["prompt"] and not tokenizer("").input_ids:
+        raise ValueError(
+            "train_dataset has an empty prompt and the policy's tokenizer adds no <bos>: prompt with its first token"
+        )

@@ -120,7 +120,9 @@ def run_demo(arguments: argparse.Namespace, settings: dict[str, Any]) -> None:
 
     prompts = Dataset.from_dict({"prompt": [""], "modality": [Modality.SMILES.value]})
     settings = DEMO | settings
-    trainer = create_ume_grpo_trainer(str(start), ume, prompts, output_dir=folder, callbacks=[ProgressLine()], **settings)
+    trainer = create_ume_grpo_trainer(
+        str(start), ume, prompts, output_dir=folder, callbacks=[ProgressLine()], **settings
+    )
     trainer.remove_callback(ProgressCallback)
     trainer.remove_callback(PrinterCallback)
     print(f"Reinforcing it with {arguments.ume} for {settings['max_steps']} steps …", flush=True)

@@ -1,5 +1,7 @@
 """Sampling from a policy."""
 
+from typing import Any
+
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -31,12 +33,13 @@ def sample(
     model.eval()
     inputs = tokenizer(prompt, return_tensors="pt").to(model.device)
     inputs.pop("token_type_ids", None)
+    generate: Any = model.generate
     texts: list[str] = []
     devices = [model.device] if model.device.type == "cuda" else []
     with torch.random.fork_rng(devices):
         torch.manual_seed(seed)
         while len(texts) < count:
-            output = model.generate(
+            output = generate(
                 **inputs,
                 do_sample=True,
                 temperature=temperature,

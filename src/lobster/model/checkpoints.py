@@ -6,10 +6,12 @@ Checkpoints are data, never code: safetensors, or `torch.load(weights_only=True)
 import warnings
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from torch import Tensor
+from torch import Tensor, nn
+from transformers import PreTrainedTokenizerFast
 from transformers.utils import cached_file
 
 from lobster.constants import Modality
@@ -49,7 +51,7 @@ def find_model(name_or_path: str | Path) -> Path:
     if name in shipped:
         return assets() / name
     tried = ["no such file or folder", f"not a model that ships ({', '.join(shipped)})"]
-    if name.count("/") <= 1 and not name.startswith((".", "/", "~")) and not name.endswith(_LIGHTNING_FILES):
+    if name.count("/") == 1 and not name.startswith((".", "/", "~")) and not name.endswith(_LIGHTNING_FILES):
         try:
             return _snapshot(name)
         except (OSError, ValueError) as error:
@@ -82,9 +84,10 @@ def load_folder(folder: Path, dtype: torch.dtype) -> UmeForMaskedLM:
     if not weights:
         raise CheckpointError(f"{folder} has no .safetensors weights: only safetensors are loaded from a folder")
     try:
-        model, info = UmeForMaskedLM.from_pretrained(
+        loaded: Any = UmeForMaskedLM.from_pretrained(
             folder, dtype=dtype, use_safetensors=True, local_files_only=True, output_loading_info=True
         )
+        model, info = loaded
     except (SafetensorError, RuntimeError, ValueError, OSError) as error:
         raise CheckpointError(f"{weights[0]} is damaged or does not fit config.json: {error}") from error
     wrong = [f"{what} {sorted(info[what])[:3]}" for what in ("missing_keys", "unexpected_keys") if info[what]]
@@ -133,7 +136,7 @@ def load_lightning(file: Path, dtype: torch.dtype, num_attention_heads: int | No
         model.load_state_dict(state)
     except RuntimeError as error:
         raise CheckpointError(f"{file} does not hold a whole UME: {error}".replace("\n", " ")) from error
-    return model.to(dtype)
+    return nn.Module.to(model, dtype)
 
 
 def _rename(state: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -157,6 +160,6 @@ def _heads(file: Path, width: int) -> int:
     return width // 16
 
 
-def load_tokenizers(folder: Path) -> dict[Modality, object]:
+def load_tokenizers(folder: Path) -> dict[Modality, PreTrainedTokenizerFast]:
     """Load the tokenizers of all modalities from the folders `smiles`, `amino_acid` and `nucleotide`."""
     return {modality: load_tokenizer(folder / modality.value.lower()) for modality in Modality}

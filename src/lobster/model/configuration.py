@@ -1,5 +1,7 @@
 """The shape of a UME."""
 
+from typing import Any
+
 from transformers import PreTrainedConfig
 
 
@@ -47,7 +49,8 @@ class UmeConfig(PreTrainedConfig):
             )
 
 
-SIZES: dict[str, dict[str, int]] = {
+# The sizes that have names.
+SIZES: dict[str, dict[str, Any]] = {
     "mini": {"num_hidden_layers": 6, "num_attention_heads": 6, "hidden_size": 384, "intermediate_size": 1536},
     "small": {"num_hidden_layers": 12, "num_attention_heads": 12, "hidden_size": 768, "intermediate_size": 3072},
     "medium": {"num_hidden_layers": 24, "num_attention_heads": 20, "hidden_size": 1280, "intermediate_size": 5120},

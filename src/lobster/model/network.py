@@ -1,5 +1,7 @@
 """The network of a UME: a pre-norm transformer encoder without biases, and a masked-language-model head."""
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, gelu, scaled_dot_product_attention, silu
@@ -107,7 +109,7 @@ class UmeForMaskedLM(PreTrainedModel):
     config_class = UmeConfig
     base_model_prefix = "ume"
     _supports_sdpa = True
-    _no_split_modules = ["UmeLayer"]
+    _no_split_modules: ClassVar[list[str]] = ["UmeLayer"]  # type: ignore[misc]
 
     def __init__(self, config: UmeConfig):
         super().__init__(config)

@@ -7,7 +7,7 @@ from typing import Self
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PreTrainedTokenizerFast
 
 from lobster.constants import Modality
@@ -75,7 +75,8 @@ class Ume:
                     "amino_acid/ and nucleotide/ with a tokenizer.json each"
                 )
             model = load_lightning(path, dtype, num_attention_heads)
-        return cls(model.to(device), load_tokenizers(Path(tokenizers) if tokenizers else path / "tokenizers"))
+        found = load_tokenizers(Path(tokenizers) if tokenizers else path / "tokenizers")
+        return cls(model, found).to(device)
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write the configuration, the weights (safetensors) and the tokenizers, for `from_pretrained` to read."""
@@ -106,7 +107,7 @@ class Ume:
 
     def to(self, device: str | torch.device) -> Self:
         """Move the network to a device."""
-        self.model.to(resolve_device(device))
+        nn.Module.to(self.model, resolve_device(device))
         return self
 
     def freeze(self) -> Self:
@@ -192,7 +193,12 @@ class Ume:
         self.model.eval()
         try:
             scores = mean_log_probabilities(
-                self.model, unique, tokenizer.mask_token_id, tokenizer.pad_token_id, batch_size * self.max_length, method
+                self.model,
+                unique,
+                tokenizer.mask_token_id,
+                tokenizer.pad_token_id,
+                batch_size * self.max_length,
+                method,
             )
         finally:
             self.model.train(training)

@@ -1,13 +1,15 @@
-"""Command line: `python -m lobster.pretraining ume|policy|vocabulary …`; `--help` after each lists its arguments."""
+"""Command line: `python -m lobster.pretraining ume|policy|publish|vocabulary …`; `--help` after each lists its arguments."""
 
 import sys
 from dataclasses import dataclass, field
+from typing import Any
 
 from transformers import HfArgumentParser
 
 from lobster.model.configuration import SIZES
 from lobster.pretraining.corpus import CorpusError, read_sequences
 from lobster.pretraining.policy import train_policy
+from lobster.pretraining.publish import publish
 from lobster.pretraining.run import CorpusArguments, RunArguments
 from lobster.pretraining.ume import train_ume
 from lobster.tokenization import smiles_tokens
@@ -16,6 +18,8 @@ USAGE = """usage: python -m lobster.pretraining COMMAND [arguments]
 
   ume         train an encoder:   --smiles F --amino_acid F --nucleotide F --output_dir D [--size mini]
   policy      train a policy:     --smiles F --output_dir D
+  publish     measure a trained model and write it in float16 with a card:
+              --folder D --target D --smiles F --heldout_smiles F … [--sources F]
   vocabulary  print the SMILES vocabulary of a corpus:  FILE
 
 COMMAND --help lists every argument. A run that was cut short goes on from its last checkpoint.
@@ -29,19 +33,35 @@ class ModelArguments:
     size: str = field(default="mini", metadata={"help": "size of the UME", "choices": list(SIZES)})
 
 
+@dataclass
+class PublishArguments:
+    """Which model to publish, and where."""
+
+    folder: str = field(metadata={"help": "output_dir of the training"})
+    target: str = field(metadata={"help": "where to write the model"})
+    sources: str | None = field(default=None, metadata={"help": "Markdown file about the data, quoted in the card"})
+
+
 def main(arguments: list[str]) -> None:
     """Run one command."""
     match arguments:
         case ["ume", *rest]:
-            model, corpus, run = HfArgumentParser((ModelArguments, CorpusArguments, RunArguments)).parse_args_into_dataclasses(rest)
+            model, corpus, run = _parse(rest, ModelArguments, CorpusArguments, RunArguments)
             train_ume(model.size, corpus, run)
         case ["policy", *rest]:
-            corpus, run = HfArgumentParser((CorpusArguments, RunArguments)).parse_args_into_dataclasses(rest)
+            corpus, run = _parse(rest, CorpusArguments, RunArguments)
             train_policy(corpus, run)
+        case ["publish", *rest]:
+            model, corpus = _parse(rest, PublishArguments, CorpusArguments)
+            publish(model.folder, model.target, corpus, model.sources)
         case ["vocabulary", file]:
             print("\n".join(smiles_tokens(read_sequences(file))))
         case _:
             sys.exit(USAGE)
+
+
+def _parse(arguments: list[str], *types: Any) -> tuple[Any, ...]:
+    return HfArgumentParser(types).parse_args_into_dataclasses(arguments)
 
 
 if __name__ == "__main__":

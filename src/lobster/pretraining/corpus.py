@@ -3,6 +3,7 @@
 import gzip
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from torch.utils.data import Dataset
@@ -21,9 +22,9 @@ def read_sequences(file: str | Path) -> list[str]:
         CorpusError: The file holds no sequence or is not text.
         FileNotFoundError: There is no such file.
     """
-    opened = gzip.open(file, "rt") if str(file).endswith(".gz") else open(file)
+    opener: Any = gzip.open if str(file).endswith(".gz") else open
     try:
-        with opened as lines:
+        with opener(file, "rt") as lines:
             sequences = list(_sequences(lines))
     except (UnicodeDecodeError, gzip.BadGzipFile, EOFError) as error:
         raise CorpusError(f"{file} is not a text file, plain or gzipped: {error}") from error

@@ -76,7 +76,9 @@ def usable(corpus: list[str]) -> tuple[list[str], list[str]]:
     for smiles in corpus:
         counts.update(split(smiles))
     total = counts.total()
-    tokens = sorted((t for t, n in counts.items() if n >= _MIN_COUNT_SHARE * total and t != "."), key=lambda t: -counts[t])
+    tokens = sorted(
+        (t for t, n in counts.items() if n >= _MIN_COUNT_SHARE * total and t != "."), key=lambda t: -counts[t]
+    )
     known = set(tokens)
     kept = [smiles for smiles in corpus if len(found := split(smiles)) <= MAX_LENGTH - 2 and known.issuperset(found)]
     if not kept:
@@ -84,12 +86,8 @@ def usable(corpus: list[str]) -> tuple[list[str], list[str]]:
     return kept, tokens
 
 
-def train_policy(corpus: CorpusArguments, run: RunArguments, width: int = 256, layers: int = 4):
-    """Train a SMILES policy and save it in ``run.output_dir``.
-
-    Returns:
-        The policy, its tokenizer and the number of tokens that it was trained on.
-    """
+def train_policy(corpus: CorpusArguments, run: RunArguments, width: int = 256, layers: int = 4) -> None:
+    """Train a SMILES policy and save it in ``run.output_dir``."""
     set_seed(run.seed)
     corpora = corpus.corpora()
     if list(corpora) != [Modality.SMILES]:
@@ -109,7 +107,6 @@ def train_policy(corpus: CorpusArguments, run: RunArguments, width: int = 256, l
             pad_token_id=tokenizer.pad_token_id,
         )
     )
-    trained = train(model, CausalCollator(tokenizer), {Modality.SMILES: molecules}, MAX_LENGTH, corpus, run)
+    train(model, CausalCollator(tokenizer), {Modality.SMILES: molecules}, MAX_LENGTH, corpus, run)
     model.save_pretrained(run.output_dir)
     tokenizer.save_pretrained(run.output_dir)
-    return model, tokenizer, trained

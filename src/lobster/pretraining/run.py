@@ -1,5 +1,6 @@
 """One training run on top of transformers' Trainer, common to UMEs and policies."""
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,9 @@ from transformers.trainer_utils import get_last_checkpoint
 
 from lobster.constants import Modality
 from lobster.pretraining.corpus import Batches, read_sequences
+
+# What a model was trained on, in its output_dir.
+TRAINING_FILE = "training.json"
 
 
 @dataclass
@@ -43,7 +47,7 @@ class CorpusArguments:
 class RunArguments(TrainingArguments):
     """TrainingArguments with defaults for small models; every one of transformers' can be given."""
 
-    output_dir: str | None = field(default="runs/pretraining", metadata={"help": "checkpoints and the model go here"})
+    output_dir: str = "runs/pretraining"  # type: ignore[assignment]
     max_steps: int = 3000
     learning_rate: float = 1e-3
     weight_decay: float = 0.01
@@ -65,9 +69,14 @@ class RunArguments(TrainingArguments):
 
 
 def train(
-    model: PreTrainedModel, collate: Callable, corpora: dict, max_length: int, corpus: CorpusArguments, run: RunArguments
-) -> int:
-    """Train a model, from its last checkpoint in ``output_dir`` if there is one.
+    model: PreTrainedModel,
+    collate: Callable,
+    corpora: dict,
+    max_length: int,
+    corpus: CorpusArguments,
+    run: RunArguments,
+) -> None:
+    """Train a model, from its last checkpoint in ``output_dir`` if there is one; note what it was trained on.
 
     Args:
         model: What to train.
@@ -76,9 +85,6 @@ def train(
         max_length: Longest input in tokens.
         corpus: The mixture and the size of a batch.
         run: Everything else.
-
-    Returns:
-        The number of tokens trained on, padding included.
     """
     world = max(1, run.world_size)
     shares = {m: share for m, share in corpus.shares().items() if m in corpora}
@@ -86,4 +92,12 @@ def train(
     trainer = Trainer(model=model, args=run, train_dataset=batches, data_collator=lambda items: collate(*items[0]))
     last = get_last_checkpoint(run.output_dir) if Path(run.output_dir).is_dir() else None
     trainer.train(resume_from_checkpoint=run.resume_from_checkpoint or last)
-    return run.max_steps * world * corpus.batch_tokens
+    facts = {
+        "parameters": model.num_parameters(),
+        "steps": trainer.state.global_step,
+        "batch_tokens": corpus.batch_tokens * world,
+        "learning_rate": run.learning_rate,
+        "mixture": corpus.mixture,
+        "sequences": {modality.value: len(sequences) for modality, sequences in corpora.items()},
+    }
+    (Path(run.output_dir) / TRAINING_FILE).write_text(json.dumps(facts, indent=2) + "\n")

@@ -35,18 +35,14 @@ class MaskingCollator:
         return inputs | {"labels": torch.from_numpy(labels)}
 
 
-def train_ume(size: str, corpus: CorpusArguments, run: RunArguments) -> tuple[Ume, int]:
-    """Train a UME of a named size and save it in ``run.output_dir``.
-
-    Returns:
-        The UME and the number of tokens that it was trained on.
-    """
+def train_ume(size: str, corpus: CorpusArguments, run: RunArguments) -> Ume:
+    """Train a UME of a named size and save it in ``run.output_dir``."""
     set_seed(run.seed)
     model = UmeForMaskedLM(UmeConfig(**SIZES[size]))
     tokenizers = {modality: make_tokenizer(modality) for modality in Modality}
     max_length = model.config.max_position_embeddings
     collate = MaskingCollator(tokenizers, model.config.mask_rate, max_length)
-    tokens = train(model, collate, corpus.corpora(), max_length, corpus, run)
+    train(model, collate, corpus.corpora(), max_length, corpus, run)
     ume = Ume(model, tokenizers)
     ume.save_pretrained(run.output_dir)
-    return ume, tokens
+    return ume

@@ -24,7 +24,8 @@ class ProgressLine(TrainerCallback):
         self._bar.update(state.global_step - self._bar.n)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **kwargs: Any) -> None:
-        shown = {short: f"{logs[name]:.3g}" for name, short in _SHOWN.items() if name in (logs or {})}
+        latest = logs or {}
+        shown = {short: f"{latest[name]:.3g}" for name, short in _SHOWN.items() if name in latest}
         if shown:
             self._bar.set_postfix(shown)
 

@@ -122,7 +122,9 @@ class UmeRewardFunction:
 
     def _fail(self, items: list[Scored], why: str) -> None:
         self._last_failure = why
-        warnings.warn(f"scoring {len(items)} {items[0].modality} sequences failed, their reward is 0: {why}", stacklevel=5)
+        warnings.warn(
+            f"scoring {len(items)} {items[0].modality} sequences failed, their reward is 0: {why}", stacklevel=5
+        )
         for item in items:
             item.outcome, item.pseudo_likelihood = Outcome.SCORING_FAILED, 0.0
 
@@ -231,7 +233,9 @@ class UmeReward:
         texts = [_text(completion) for completion in completions or []]
         if self.include_prompt:
             pairs = zip(prompts or [], texts, strict=True)
-            texts = [prompt + text if isinstance(prompt, str) and isinstance(text, str) else text for prompt, text in pairs]
+            texts = [
+                prompt + text if isinstance(prompt, str) and isinstance(text, str) else text for prompt, text in pairs
+            ]
         scored = self.reward_function.score(texts, modality)
         valid = [item.pseudo_likelihood for item in scored if item.outcome is Outcome.SCORED]
         if self.memory is not None:

@@ -25,7 +25,7 @@ from typing import Any
 import torch
 from datasets import Dataset, IterableDataset
 from transformers import AutoConfig, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
-from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, TrainOutput
 from trl import GRPOConfig, GRPOTrainer
 
 from lobster.constants import Modality
@@ -39,7 +39,12 @@ DEFAULTS: dict[str, Any] = {"scale_rewards": "none", "beta": 0.3, "disable_dropo
 CPU_DEFAULTS: dict[str, Any] = {"use_cpu": True, "bf16": False, "activation_checkpointing": False}
 
 _CONFIG_FIELDS = frozenset(inspect.signature(GRPOConfig).parameters)
-_TRAINER_FIELDS = frozenset(inspect.signature(GRPOTrainer).parameters) - {"model", "args", "train_dataset", "eval_dataset"}
+_TRAINER_FIELDS = frozenset(inspect.signature(GRPOTrainer).parameters) - {
+    "model",
+    "args",
+    "train_dataset",
+    "eval_dataset",
+}
 _RESERVED_COLUMNS = ("prompts", "completions", "completion_ids", "trainer_state", "log_metric", "log_extra")
 
 
@@ -50,11 +55,11 @@ class UmeGRPOTrainer(GRPOTrainer):
         self.memory = memory
         super().__init__(*args, **kwargs)
 
-    def train(self, resume_from_checkpoint: str | bool | None = None, **kwargs: Any):
+    def train(self, resume_from_checkpoint: str | bool | None = None, *args: Any, **kwargs: Any) -> TrainOutput:
         """Train; ``resume_from_checkpoint=True`` goes on from the last whole checkpoint in ``output_dir``."""
         if resume_from_checkpoint is True:
-            resume_from_checkpoint = str(last_checkpoint(self.args.output_dir))
-        return super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
+            resume_from_checkpoint = str(last_checkpoint(str(self.args.output_dir)))
+        return super().train(resume_from_checkpoint, *args, **kwargs)
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Evaluate with the plain reward: what was paid for in training pays here, and is not remembered."""
@@ -233,7 +238,12 @@ def _check_batches(settings: dict[str, Any], dataset: Any) -> None:
     fields = GRPOConfig.__dataclass_fields__
     per_device, generations, accumulation, steps = (
         settings.get(name, fields[name].default)
-        for name in ("per_device_train_batch_size", "num_generations", "gradient_accumulation_steps", "steps_per_generation")
+        for name in (
+            "per_device_train_batch_size",
+            "num_generations",
+            "gradient_accumulation_steps",
+            "steps_per_generation",
+        )
     )
     if generations < 2:
         raise ValueError(f"num_generations is {generations}: GRPO compares completions, it needs at least 2")
@@ -265,10 +275,12 @@ def _policy(
     if not isinstance(model_path, (str, Path)):
         source = model_path.config._name_or_path
         if tokenizer is None and not source:
-            raise ValueError("a policy passed as a model has no path to load its tokenizer from: pass processing_class=")
+            raise ValueError(
+                "a policy passed as a model has no path to load its tokenizer from: pass processing_class="
+            )
         if args.beta and isinstance(model_path, PreTrainedModel) and not Path(source or "?").is_dir():
             # TRL loads the anchor of beta > 0 from where the model came from: give it a place.
-            source = str(Path(args.output_dir) / "start")
+            source = str(Path(str(args.output_dir)) / "start")
             model_path.save_pretrained(source)
             model_path.config._name_or_path = source
         return model_path, tokenizer or AutoTokenizer.from_pretrained(source, padding_side="left")
@@ -276,7 +288,9 @@ def _policy(
     if not folder.is_dir():
         raise ValueError(f"{folder} is a file: a policy is a folder that save_pretrained wrote")
     if AutoConfig.from_pretrained(folder).model_type == "ume":
-        raise ValueError(f"{model_path} is a UME, the reward: the policy is a causal language model, such as smiles-policy-3M")
+        raise ValueError(
+            f"{model_path} is a UME, the reward: the policy is a causal language model, such as smiles-policy-3M"
+        )
     return str(folder), tokenizer or AutoTokenizer.from_pretrained(folder, padding_side="left")
 
 

@@ -1,0 +1,100 @@
+"""Making a trained model ready for others: measured on held-out data, with a card, in float16."""
+
+import json
+from pathlib import Path
+
+import torch
+from torch import nn
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+from lobster.constants import Modality
+from lobster.evaluation import policy_perplexity, sample, smiles_metrics, ume_figures
+from lobster.model import Ume
+from lobster.pretraining.run import TRAINING_FILE, CorpusArguments
+
+
+def publish(folder: str, target: str, corpus: CorpusArguments, sources: str | None = None) -> None:
+    """Measure a model that a training command wrote, and write it to ``target`` in float16 with a model card.
+
+    Args:
+        folder: The ``output_dir`` of the training.
+        target: Where to write it.
+        corpus: The files of training (for the unigram baselines) and the held-out files.
+        sources: A Markdown file that says where the data came from, to quote in the card.
+    """
+    training = json.loads((Path(folder) / TRAINING_FILE).read_text())
+    is_ume = AutoConfig.from_pretrained(folder).model_type == "ume"
+    Path(target).mkdir(parents=True, exist_ok=True)
+    figures = _publish_ume(folder, target, corpus) if is_ume else _publish_policy(folder, target, corpus)
+    _write_card(Path(target), is_ume, training, figures, Path(sources).read_text() if sources else "")
+
+
+def _publish_ume(folder: str, target: str, corpus: CorpusArguments) -> str:
+    ume = Ume.from_pretrained(folder)
+    train = corpus.corpora()
+    rows = [
+        "| held-out | sequences | pseudo-perplexity | unigram | pairs won | unigram |",
+        "|---|---|---|---|---|---|",
+    ]
+    for modality, sequences in corpus.corpora(heldout=True).items():
+        f = ume_figures(ume, modality, train[modality], sequences)
+        rows.append(
+            f"| {modality} | {f.count} | {f.pseudo_perplexity:.2f} | {f.unigram_perplexity:.2f} "
+            f"| {f.pairs_won:.1%} of {f.pairs} | {f.unigram_pairs_won:.1%} |"
+        )
+    nn.Module.to(ume.model, torch.float16)
+    ume.save_pretrained(target)
+    return (
+        "\n".join(rows)
+        + "\n\nA pair is a real sequence and a corruption of it: 4 tokens replaced one by one, each step "
+        "accepted by RDKit, for SMILES; 4 % of the letters replaced else. It is won where the real one has the higher "
+        "pseudo-likelihood."
+    )
+
+
+def _publish_policy(folder: str, target: str, corpus: CorpusArguments) -> str:
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    (train,), (heldout,) = corpus.corpora().values(), corpus.corpora(heldout=True).values()
+    perplexity, unigram, count = policy_perplexity(model, tokenizer, train[:20000], heldout[:2000])
+    m = smiles_metrics(sample(model, tokenizer, 1000))
+    nn.Module.to(model, torch.float16)
+    model.save_pretrained(target)
+    tokenizer.save_pretrained(target)
+    return (
+        f"| figure | policy | unigram |\n|---|---|---|\n| perplexity of a token, {count} held-out molecules "
+        f"| {perplexity:.2f} | {unigram:.2f} |\n| validity of 1,000 samples | {m.validity:.1%} | – |\n"
+        f"| uniqueness of the valid ones | {m.uniqueness:.1%} | – |\n| internal diversity | {m.internal_diversity:.3f} | – |\n"
+        f"| mean length in characters | {m.mean_length:.1f} | – |"
+    )
+
+
+def _write_card(target: Path, is_ume: bool, training: dict, figures: str, sources: str) -> None:
+    modalities = ", ".join(f"{count:,} {Modality(name).value}" for name, count in training["sequences"].items())
+    what = (
+        "A Universal Molecular Encoder: a masked language model over SMILES, proteins and nucleotides."
+        if is_ume
+        else "A Llama-type causal language model that writes SMILES: a policy to start reinforcement learning from."
+    )
+    steps, tokens = training["steps"], training["steps"] * training["batch_tokens"]
+    card = f"""---
+license: apache-2.0
+library_name: transformers
+pipeline_tag: {"fill-mask" if is_ume else "text-generation"}
+---
+
+# {target.name}
+
+{what} {training["parameters"]:,} parameters, float16.
+
+## Training
+
+`python -m lobster.pretraining {"ume" if is_ume else "policy"}`: {steps:,} steps of about {training["batch_tokens"]:,} tokens
+({tokens / 1e6:.1f}M in all{f", {training['mixture']}" if is_ume else ""}), peak learning rate {training["learning_rate"]:g},
+drawn from {modalities} sequences.
+
+## Held-out figures
+
+{figures}
+"""
+    (target / "README.md").write_text(card + (f"\n## Data\n\n{sources.strip()}\n" if sources else ""))

@@ -1,0 +1,53 @@
+"""Fixtures of all tests: a tiny random UME, and the real data where the checkout has it beside it."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from lobster.constants import Modality
+from lobster.model import Ume, UmeConfig, UmeForMaskedLM
+from lobster.pretraining.corpus import read_sequences
+from lobster.tokenization import make_tokenizer
+
+SHARED = Path(__file__).parents[2].parent / "shared"
+HELD_OUT = {
+    Modality.SMILES: "data/smiles/valid.txt.gz",
+    Modality.AMINO_ACID: "data/protein/valid.fasta.gz",
+    Modality.NUCLEOTIDE: "data/nucleotide/valid.fasta.gz",
+}
+
+
+@pytest.fixture(scope="session")
+def tiny_ume() -> Ume:
+    """A UME of two layers with random weights, large enough that scores differ; copy it before changing it."""
+    config = UmeConfig(
+        hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4, max_position_embeddings=64
+    )
+    with torch.random.fork_rng([]):
+        torch.manual_seed(0)
+        model = UmeForMaskedLM(config)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.ndim == 2:
+                parameter.mul_(5)
+    return Ume(model, {modality: make_tokenizer(modality) for modality in Modality})
+
+
+@pytest.fixture(scope="session")
+def shared() -> Callable[[str], Path]:
+    """Find a file or folder of `../shared`; skip the test where it is absent."""
+
+    def find(path: str) -> Path:
+        if not (SHARED / path).exists():
+            pytest.skip(f"{SHARED / path} is absent")
+        return SHARED / path
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def held_out(shared: Callable[[str], Path]) -> Callable[[Modality], list[str]]:
+    """Read the held-out sequences of a modality; skip the test where they are absent."""
+    return lambda modality: read_sequences(shared(HELD_OUT[modality]))

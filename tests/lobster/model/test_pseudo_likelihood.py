@@ -1,0 +1,224 @@
+"""The pseudo-likelihood engine against naive loops, and what must not change a score."""
+
+import math
+import random
+import subprocess
+import sys
+from ast import literal_eval
+from copy import deepcopy
+from pathlib import Path
+
+import pytest
+import torch
+
+from lobster.constants import Modality
+from lobster.model import Ume, UmeForMaskedLM
+from lobster.model.pseudo_likelihood import masked_positions, mean_log_probabilities
+
+MASK, PAD, K = 8, 6, 4
+SMILES = ["C", "CO", "CCO", "C#N", "c1ccccc1", "CC(=O)Oc1ccccc1C(=O)O", "C[C@H](N)C(=O)[O-]", "ClCCBr", "CN1CCCC1"]
+PROTEINS = ["M", "MKTVRQERLKSIVRILERSKEPVSGAQ", "GGGG", "MKV*"]
+EXACTLY = {"rel": 1e-5, "abs": 0.0}
+
+
+def naive(ume: Ume, ids: list[int], passes: list[list[int]]) -> float:
+    """Mask the positions of each pass and no others, one row and one forward at a time."""
+    log_p = []
+    for masked in passes:
+        row = torch.tensor([ids])
+        row[0, masked] = MASK
+        with torch.no_grad():
+            logits = ume.model(input_ids=row).logits[0]
+        log_p += [float(logits[i].log_softmax(-1)[ids[i]]) for i in masked]
+    assert len(log_p) == len(ids) - 2
+    return math.exp(sum(log_p) / len(log_p))
+
+
+def test_every_position_is_masked_exactly_once():
+    for n in range(1, 40):
+        for stride in range(1, 45):
+            passes = masked_positions(n, stride)
+            assert sorted(i for positions in passes for i in positions) == list(range(n)), (n, stride)
+            assert len(passes) == min(n, stride)
+            assert max(map(len, passes)) - min(map(len, passes)) <= 1
+
+
+@pytest.mark.parametrize(("modality", "sequences"), [(Modality.SMILES, SMILES), (Modality.AMINO_ACID, PROTEINS)])
+def test_exact_masks_one_token_at_a_time(tiny_ume: Ume, modality: Modality, sequences: list[str]):
+    ids = tiny_ume.tokenize(sequences, modality)
+    expected = [naive(tiny_ume, row, [[i] for i in range(1, len(row) - 1)]) for row in ids]
+    assert tiny_ume.compute_pseudo_likelihood(sequences, modality, method="exact") == pytest.approx(expected, **EXACTLY)
+    assert len({f"{score:.3g}" for score in expected}) == len(sequences)  # the comparison can tell them apart
+
+
+@pytest.mark.parametrize(("modality", "sequences"), [(Modality.SMILES, SMILES), (Modality.AMINO_ACID, PROTEINS)])
+def test_strided_masks_every_fourth_token(tiny_ume: Ume, modality: Modality, sequences: list[str]):
+    ids = tiny_ume.tokenize(sequences, modality)
+    expected = [naive(tiny_ume, row, [list(range(1 + k, len(row) - 1, K)) for k in range(K)]) for row in ids]
+    assert tiny_ume.compute_pseudo_likelihood(sequences, modality) == pytest.approx(expected, **EXACTLY)
+
+
+def test_stride_follows_the_mask_rate_of_pretraining(tiny_ume: Ume):
+    ume = deepcopy(tiny_ume)
+    ume.model.config.mask_rate = 0.15
+    [ids] = ume.tokenize(["MKTVRQERLKSIVRILERS"], "amino_acid")
+    expected = naive(ume, ids, [list(range(1 + k, len(ids) - 1, 7)) for k in range(7)])
+    [score] = ume.compute_pseudo_likelihood(["MKTVRQERLKSIVRILERS"], "amino_acid")
+    assert score == pytest.approx(expected, **EXACTLY)
+
+
+def test_methods_agree_on_sequences_of_at_most_four_tokens(tiny_ume: Ume):
+    short, long = ["C", "CO", "CCO", "CC=O"], ["CCCCO"]
+    strided, exact = (tiny_ume.compute_pseudo_likelihood(short, "SMILES", method=m) for m in ("strided", "exact"))
+    assert strided == pytest.approx(exact, **EXACTLY)
+    strided, exact = (tiny_ume.compute_pseudo_likelihood(long, "SMILES", method=m) for m in ("strided", "exact"))
+    assert strided != pytest.approx(exact, **EXACTLY)
+
+
+@pytest.fixture(scope="module")
+def alone(tiny_ume: Ume) -> dict[str, float]:
+    """The score of each SMILES when nothing else is scored with it."""
+    return {s: tiny_ume.compute_pseudo_likelihood([s], "SMILES", batch_size=1)[0] for s in SMILES}
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 3, 8, 1000])
+def test_batch_size_does_not_change_scores(tiny_ume: Ume, alone: dict[str, float], batch_size: int):
+    scores = tiny_ume.compute_pseudo_likelihood(SMILES, "SMILES", batch_size=batch_size)
+    assert scores == pytest.approx(list(alone.values()), **EXACTLY)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_order_neighbours_and_duplicates_do_not_change_scores(tiny_ume: Ume, alone: dict[str, float], seed: int):
+    mixed = random.Random(seed).choices(SMILES, k=20)
+    scores = tiny_ume.compute_pseudo_likelihood(mixed, "SMILES")
+    assert scores == pytest.approx([alone[s] for s in mixed], **EXACTLY)
+
+
+@pytest.mark.parametrize("method", ["strided", "exact"])
+@pytest.mark.parametrize("max_tokens", [1, 30, 64, 200, 100_000])
+def test_token_budget_does_not_change_scores(tiny_ume: Ume, max_tokens: int, method: str):
+    ids = tiny_ume.tokenize(SMILES, "SMILES")
+    expected = [math.log(s) for s in tiny_ume.compute_pseudo_likelihood(SMILES, "SMILES", method=method)]
+    assert mean_log_probabilities(tiny_ume.model, ids, MASK, PAD, max_tokens, method) == pytest.approx(
+        expected, **EXACTLY
+    )
+
+
+class Watched(UmeForMaskedLM):
+    """A network that writes down the shape of each input, and has memory for so many rows."""
+
+    rows_that_fit: int = 1000
+
+    def encode(self, input_ids, attention_mask=None):
+        if input_ids.shape[0] > self.rows_that_fit:
+            raise torch.OutOfMemoryError(f"{input_ids.shape[0]} rows")
+        self.shapes = [*getattr(self, "shapes", []), tuple(input_ids.shape)]
+        return super().encode(input_ids, attention_mask)
+
+
+@pytest.fixture
+def watched(tiny_ume: Ume) -> Ume:
+    model = Watched(tiny_ume.model.config)
+    model.load_state_dict(tiny_ume.model.state_dict())
+    return Ume(model, tiny_ume.tokenizers)
+
+
+@pytest.mark.parametrize("max_tokens", [10, 30, 64, 200])
+def test_no_forward_holds_more_tokens_than_its_budget(watched: Ume, max_tokens: int):
+    mean_log_probabilities(watched.model, watched.tokenize(SMILES, "SMILES"), MASK, PAD, max_tokens)
+    assert all(rows == 1 or rows * length <= max_tokens for rows, length in watched.model.shapes)
+
+
+def test_a_sequence_costs_four_rows_strided_and_one_a_token_exact(watched: Ume):
+    watched.compute_pseudo_likelihood(["CCCCCCCCCC"], "SMILES")
+    assert sum(rows for rows, _ in watched.model.shapes) == 4
+    watched.model.shapes = []
+    watched.compute_pseudo_likelihood(["CCCCCCCCCC"] * 3, "SMILES", method="exact")  # duplicates are scored once
+    assert sum(rows for rows, _ in watched.model.shapes) == 10
+
+
+@pytest.mark.parametrize("rows_that_fit", [1, 2, 5])
+def test_out_of_memory_halves_the_batch(watched: Ume, alone: dict[str, float], rows_that_fit: int):
+    watched.model.rows_that_fit = rows_that_fit
+    scores = watched.compute_pseudo_likelihood(SMILES, "SMILES", batch_size=64)
+    assert scores == pytest.approx(list(alone.values()), **EXACTLY)
+    assert 1 <= max(rows for rows, _ in watched.model.shapes) <= rows_that_fit
+
+
+def test_out_of_memory_with_one_row_is_raised(watched: Ume):
+    watched.model.rows_that_fit = 0
+    with pytest.raises(torch.OutOfMemoryError, match="1 rows"):
+        watched.compute_pseudo_likelihood(SMILES, "SMILES")
+
+
+@pytest.mark.parametrize("method", ["strided", "exact"])
+def test_scores_are_probabilities(tiny_ume: Ume, method: str):
+    for modality, sequences in [("SMILES", SMILES), ("amino_acid", PROTEINS), ("nucleotide", ["acgt", "GATTACA"])]:
+        scores = tiny_ume.compute_pseudo_likelihood(sequences, modality, method=method)
+        assert all(type(score) is float and 0 < score <= 1 for score in scores)
+
+
+def test_score_of_a_hopeless_sequence_is_not_zero(tiny_ume: Ume):
+    ume = deepcopy(tiny_ume)
+    with torch.no_grad():
+        ume.model.decoder.bias[52:] = -5000.0
+    [score] = ume.compute_pseudo_likelihood(["CCO"], "SMILES")
+    assert 0 < score < 1e-300
+
+
+def test_no_sequences_give_no_scores(tiny_ume: Ume):
+    assert tiny_ume.compute_pseudo_likelihood([], "SMILES") == []
+
+
+def test_fresh_processes_give_identical_scores(tiny_ume: Ume, tmp_path: Path):
+    tiny_ume.save_pretrained(tmp_path)
+    program = (
+        "import sys; from lobster.model import Ume; ume = Ume.from_pretrained(sys.argv[1], device='cpu'); "
+        "print(repr(ume.compute_pseudo_likelihood(sys.argv[2:], 'SMILES')))"
+    )
+    runs = [
+        subprocess.run([sys.executable, "-c", program, tmp_path, *SMILES], capture_output=True, text=True, check=True)
+        for _ in range(2)
+    ]
+    assert runs[0].stdout == runs[1].stdout
+    assert len(literal_eval(runs[0].stdout)) == len(SMILES)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_mode_of_the_network_is_restored(tiny_ume: Ume, training: bool):
+    ume = deepcopy(tiny_ume)
+    ume.model.train(training)
+    ume.compute_pseudo_likelihood(SMILES, "SMILES")
+    assert ume.model.training is training
+    with pytest.raises(ValueError, match="unknown"):
+        ume.compute_pseudo_likelihood(SMILES, "SMILES", method="none")
+    assert ume.model.training is training
+
+
+def test_empty_sequence_is_named(tiny_ume: Ume):
+    with pytest.raises(ValueError, match=r"sequence 1 has 0 tokens"):
+        tiny_ume.compute_pseudo_likelihood(["CCO", ""], "SMILES")
+    with pytest.raises(ValueError, match="sequence 1 has no tokens"):
+        mean_log_probabilities(tiny_ume.model, [[2, 52, 4], [2, 4]], MASK, PAD, 100)
+
+
+def test_longest_sequence_is_scored_and_a_longer_one_is_named(tiny_ume: Ume):
+    assert len(tiny_ume.compute_pseudo_likelihood(["C" * 62], "SMILES")) == 1
+    with pytest.raises(ValueError, match=r"sequence 2 has 63 tokens.* 62 "):
+        tiny_ume.compute_pseudo_likelihood(["C", "CC", "C" * 63], "SMILES")
+
+
+def test_one_string_is_no_list_of_sequences(tiny_ume: Ume):
+    with pytest.raises(TypeError, match=r"\['CCO'\]"):
+        tiny_ume.compute_pseudo_likelihood("CCO", "SMILES")
+
+
+def test_unknown_method_is_named(tiny_ume: Ume):
+    with pytest.raises(ValueError, match=r"'unmasked'.*strided.*exact"):
+        tiny_ume.compute_pseudo_likelihood(["CCO"], "SMILES", method="unmasked")
+
+
+@pytest.mark.parametrize("batch_size", [0, -3])
+def test_batch_size_that_is_not_positive_is_named(tiny_ume: Ume, batch_size: int):
+    with pytest.raises(ValueError, match=f"batch_size is {batch_size}"):
+        tiny_ume.compute_pseudo_likelihood(["CCO"], "SMILES", batch_size=batch_size)

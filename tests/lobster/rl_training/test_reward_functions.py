@@ -1,0 +1,268 @@
+"""Rewards: right for molecules, 0 for everything else, never an exception, NaN or infinity."""
+
+import math
+import pickle
+import warnings
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lobster.constants import Modality
+from lobster.model import Ume
+from lobster.rl_training import NoveltyMemory, UmeRewardFunction, compute_pseudo_likelihood, create_ume_reward_wrapper
+from lobster.rl_training.reward_functions import MAX_FAILED_CALLS
+
+
+@pytest.fixture
+def reward(tiny_ume) -> UmeRewardFunction:
+    return UmeRewardFunction(tiny_ume)
+
+
+class BrokenUme(Ume):
+    """A UME that cannot score, or scores NaN."""
+
+    def __init__(self, ume: Ume, nan: bool = False):
+        super().__init__(ume.model, ume.tokenizers)
+        self.nan = nan
+
+    def compute_pseudo_likelihood(self, sequences, *args, **kwargs):
+        if self.nan:
+            return [math.nan] * len(sequences)
+        raise RuntimeError("the accelerator is on fire")
+
+
+def test_reward_is_pseudo_likelihood_over_temperature(tiny_ume):
+    smiles = ["CCO", "c1ccccc1", "CC(=O)O"]
+    expected = tiny_ume.compute_pseudo_likelihood(smiles, "SMILES")
+    for temperature in (0.1, 1.0, 3.0):
+        got = UmeRewardFunction(tiny_ume, temperature)(smiles)
+        assert got == pytest.approx([p / temperature for p in expected])
+
+
+def test_defaults_are_those_of_the_contract(tiny_ume):
+    reward = UmeRewardFunction(tiny_ume)
+    assert (reward.temperature, reward.batch_size) == (0.1, 8)
+    assert compute_pseudo_likelihood(tiny_ume, ["CCO"], Modality.SMILES) == tiny_ume.compute_pseudo_likelihood(
+        ["CCO"], "SMILES"
+    )
+
+
+def test_the_molecule_counts_not_its_spelling(reward):
+    spellings = reward(["OCC", "CCO", "C(C)O", "  CCO\n"])
+    assert len(set(spellings)) == 1
+    assert spellings[0] > 0
+
+
+def test_letters_of_a_nucleotide_count_not_their_case(reward):
+    upper, lower = reward(["ATGCGTACGTTAG", "atgcgtacgttag"])
+    assert upper == lower > 0
+
+
+@pytest.mark.parametrize(
+    ("completion", "modality", "reason"),
+    [
+        ("", None, "empty"),
+        ("   ", "SMILES", "empty"),
+        ("hello world", None, "undetectable"),
+        ("C1CC", None, "undetectable"),
+        ("C1CC", "SMILES", "unparsable"),
+        ("CCO ethanol", "SMILES", "unparsable"),
+        ("CCO\0", "SMILES", "unparsable"),
+        ("😀", "SMILES", "unparsable"),
+        ("MKTJ", "amino_acid", "unparsable"),
+        ("MKTVRQERLK", "SMILES", "wrong_modality"),
+        ("c1ccccc1", "amino_acid", "wrong_modality"),
+        ("c1ccccc1", "nucleotide", "wrong_modality"),
+        ("<dna>ATGC</dna>", "SMILES", "wrong_modality"),
+        ("C" * 100, "SMILES", "too_long"),
+        ("M" * 100, "amino_acid", "too_long"),
+        ("acgt" * 100_000, "nucleotide", "too_long"),
+        ("C" * 1_000_000, None, "too_long"),
+        ("<smiles>" * 100_000, "SMILES", "too_long"),
+        (None, None, "not_text"),
+        (3.5, "SMILES", "not_text"),
+        (["CCO"], None, "not_text"),
+        (b"CCO", None, "not_text"),
+    ],
+)
+def test_what_is_no_molecule_gets_zero_and_is_counted(reward, completion, modality, reason):
+    assert reward([completion], [modality]) == [0.0]
+    assert reward.get_statistics()["zero_rewards"] == {reason: 1}
+
+
+def test_the_longest_that_fits_is_scored_and_one_more_is_not(reward):
+    room = reward.ume_model.max_length - 2
+    fits, too_long = reward(["M" * room, "M" * (room + 1)], ["amino_acid"] * 2)
+    assert fits > 0.0 == too_long
+
+
+def test_any_molecule_beats_any_failure(reward):
+    molecules = ["C", "[Xe]", "C" * 60, "[13CH3][2H]", "N" * 20, "W" * 30, "acgtn"]
+    assert min(reward(molecules)) > max(reward(["", "C1CC", "hello"])) == 0.0
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.one_of(st.text(max_size=40), st.text("CNOPScn()=#123[]+-@Hl.%/\\ ", max_size=40)), max_size=6))
+def test_any_text_gets_a_finite_reward_that_is_not_negative(tiny_ume, texts):
+    reward = UmeRewardFunction(tiny_ume)
+    rewards = reward(texts)
+    assert len(rewards) == len(texts)
+    assert all(math.isfinite(r) and 0 <= r <= 10 for r in rewards)
+
+
+@pytest.mark.parametrize("rubbish", [0, -1, math.nan, math.inf])
+def test_a_temperature_must_be_a_positive_number(tiny_ume, rubbish):
+    with pytest.raises(ValueError, match="temperature is"):
+        UmeRewardFunction(tiny_ume, rubbish)
+
+
+def test_one_string_instead_of_a_list_is_an_error(reward):
+    with pytest.raises(TypeError, match=r"pass \['CCO'\]"):
+        reward("CCO")
+
+
+def test_unknown_modality_names_the_choices(reward):
+    with pytest.raises(ValueError, match="expected one of SMILES, amino_acid, nucleotide"):
+        reward(["CCO"], ["lipid"])
+
+
+def test_statistics(reward):
+    rewards = reward(["CCO", "MKTVRQERLK", "", "C1CC"], [None, None, None, "SMILES"])
+    got = reward.get_statistics()
+    assert got["count"] == 4
+    assert got["mean"] == pytest.approx(sum(rewards) / 4)
+    assert (got["min"], got["max"]) == (0.0, max(rewards))
+    assert got["by_modality"]["amino_acid"]["count"] == 1
+    assert got["by_modality"]["SMILES"] == {
+        "count": 2,
+        "mean": pytest.approx(rewards[0] / 2),
+        "min": 0.0,
+        "max": rewards[0],
+    }
+    assert got["zero_rewards"] == {"empty": 1, "unparsable": 1}
+    reward.reset_statistics()
+    assert reward.get_statistics()["count"] == 0
+
+
+def test_a_scoring_error_gives_zeros_a_warning_and_a_count_and_then_an_exception(tiny_ume):
+    reward = UmeRewardFunction(BrokenUme(tiny_ume))
+    for _ in range(MAX_FAILED_CALLS - 1):
+        with pytest.warns(UserWarning, match="on fire"):
+            assert reward(["CCO", "CCN"]) == [0.0, 0.0]
+    assert reward.get_statistics()["zero_rewards"] == {"scoring_failed": 2 * (MAX_FAILED_CALLS - 1)}
+    with pytest.warns(UserWarning, match="on fire"), pytest.raises(RuntimeError, match=r"scorer is broken.*on fire"):
+        reward(["CCO"])
+
+
+def test_a_nan_score_is_a_failure(tiny_ume):
+    with pytest.warns(UserWarning, match="not a finite number"):
+        assert UmeRewardFunction(BrokenUme(tiny_ume, nan=True))(["CCO"]) == [0.0]
+
+
+def test_calls_with_nothing_to_score_do_not_count_as_failures(tiny_ume):
+    reward = UmeRewardFunction(BrokenUme(tiny_ume))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for _ in range(MAX_FAILED_CALLS - 1):
+            reward(["CCO"])
+        for _ in range(5):
+            assert reward(["", "C1CC"]) == [0.0, 0.0]
+
+
+def test_one_success_forgets_the_failures(tiny_ume):
+    reward = UmeRewardFunction(BrokenUme(tiny_ume))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for _ in range(3):
+            for _ in range(MAX_FAILED_CALLS - 1):
+                reward(["CCO"])
+            reward.ume_model, broken = tiny_ume, reward.ume_model
+            assert reward(["CCO"])[0] > 0
+            reward.ume_model = broken
+
+
+def test_it_leaves_gradients_and_random_numbers_alone(reward):
+    torch.manual_seed(1)
+    state = torch.get_rng_state()
+    with torch.enable_grad():
+        reward(["CCO", "MKTVRQ"])
+    assert torch.equal(state, torch.get_rng_state())
+    assert not any(p.requires_grad for p in reward.ume_model.model.parameters())
+
+
+class TestWrapper:
+    """What TRL calls."""
+
+    def test_plain_completions(self, tiny_ume, reward):
+        wrapper = create_ume_reward_wrapper(tiny_ume)
+        got = wrapper(prompts=["", ""], completions=["CCO", "C1CC"], completion_ids=[[1], [2]], trainer_state=None)
+        assert got == reward(["CCO", "C1CC"])
+
+    def test_conversational_completions(self, tiny_ume, reward):
+        wrapper = create_ume_reward_wrapper(tiny_ume)
+        said = ["CCO", "Sure: <smiles>OCC</smiles>", "<smiles>CCN</smiles> or <smiles>CCO</smiles>", "CC", None]
+        completions = [[{"role": "assistant", "content": text}] for text in said]
+        ethanol, ethane = reward(["CCO", "CC"])
+        assert wrapper(prompts=[[]] * 5, completions=completions) == [ethanol, ethanol, ethanol, ethane, 0.0]
+
+    @pytest.mark.parametrize(
+        ("text", "sequence", "modality"),
+        [
+            ("<protein>MKTVRQERLK</protein>", "MKTVRQERLK", "amino_acid"),
+            ("<DNA> ACGTACGT </DNA>", "ACGTACGT", "nucleotide"),
+            ("<rna>ACGU</rna>.", "ACGU", "nucleotide"),
+            ("<dna>CCCC</dna>", "CCCC", "nucleotide"),
+        ],
+    )
+    def test_tags_say_the_modality(self, tiny_ume, reward, text, sequence, modality):
+        wrapper = create_ume_reward_wrapper(tiny_ume)
+        assert wrapper(completions=[text]) == reward([sequence], [modality])
+        assert wrapper(completions=[text])[0] > 0
+
+    def test_an_open_tag_is_no_molecule(self, tiny_ume):
+        assert create_ume_reward_wrapper(tiny_ume)(completions=["<smiles>CCO", "CCO</smiles>"]) == [0.0, 0.0]
+
+    def test_the_modality_column_decides(self, tiny_ume, reward):
+        wrapper = create_ume_reward_wrapper(tiny_ume)
+        got = wrapper(completions=["CCCC"] * 3, modality=["SMILES", "nucleotide", "amino_acid"])
+        assert got == reward(["CCCC"] * 3, ["SMILES", "nucleotide", "amino_acid"])
+        assert len(set(got)) == 3
+
+    def test_the_prompt_can_be_a_part_of_the_molecule(self, tiny_ume, reward):
+        wrapper = create_ume_reward_wrapper(tiny_ume, include_prompt=True)
+        assert wrapper(prompts=["c1ccc", "CC("], completions=["cc1O", "=O)O"]) == reward(["c1ccccc1O", "CC(=O)O"])
+
+    def test_it_logs_a_full_column_and_numbers_by_its_name(self, tiny_ume):
+        metrics, columns = {}, {}
+        wrapper = create_ume_reward_wrapper(tiny_ume, name="mine")
+        wrapper(
+            completions=["CCO", "C1CC"],
+            log_metric=metrics.__setitem__,
+            log_extra=columns.__setitem__,
+        )
+        assert metrics["mine/valid"] == 0.5
+        assert 0 < metrics["mine/pseudo_likelihood"] <= 1
+        assert columns["mine/outcome"] == ["scored", "undetectable"]
+        assert columns["mine/pseudo_likelihood"][1] == 0.0
+
+    def test_it_can_be_pickled_and_has_a_name(self, tiny_ume):
+        wrapper = create_ume_reward_wrapper(tiny_ume, temperature=0.5)
+        copy = pickle.loads(pickle.dumps(wrapper))
+        assert copy.__name__ == wrapper.__name__ == "ume_reward"
+        assert copy(completions=["CCO"]) == wrapper(completions=["CCO"])
+        assert not isinstance(wrapper, torch.nn.Module)
+
+    def test_a_molecule_pays_once_however_it_is_spelled(self, tiny_ume):
+        wrapper = create_ume_reward_wrapper(tiny_ume, memory=NoveltyMemory())
+        first = wrapper(completions=["CCO", "OCC", "CCN", "C1CC"])
+        assert first[0] > 0
+        assert first[1] == 0
+        assert first[2] > 0
+        assert wrapper(completions=["C(O)C", "CCF"])[0] == 0
+        zeros = wrapper.reward_function.get_statistics()["zero_rewards"]
+        assert zeros == {"repeated": 2, "undetectable": 1}
+
+    def test_no_completions(self, tiny_ume):
+        assert create_ume_reward_wrapper(tiny_ume)(prompts=[], completions=[]) == []

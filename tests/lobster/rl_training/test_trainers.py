@@ -1,0 +1,305 @@
+"""Trainers: TRL's real GRPO on tiny models."""
+
+import json
+import shutil
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from datasets import Dataset
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM, TrainerCallback
+from trl import GRPOTrainer
+
+from lobster.model import Ume
+from lobster.rl_training import NoveltyMemory, create_ume_grpo_trainer, train_ume_grpo
+from lobster.rl_training.trainers import last_checkpoint
+
+SMALL = {
+    "per_device_train_batch_size": 8,
+    "num_generations": 8,
+    "max_completion_length": 8,
+    "learning_rate": 1e-2,
+    "max_steps": 2,
+    "logging_steps": 1,
+    "save_strategy": "no",
+    "disable_tqdm": True,
+}
+
+
+@pytest.fixture
+def prompts() -> Dataset:
+    return Dataset.from_dict({"prompt": [""] * 8, "modality": ["SMILES"] * 8})
+
+
+@pytest.fixture(scope="session")
+def tiny_ume_folder(tiny_ume, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("ume")
+    tiny_ume.save_pretrained(folder)
+    return folder
+
+
+def parameters(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(Path(folder) / "model.safetensors")
+
+
+def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_training_changes_the_policy_and_saves_it(tiny_policy, tiny_ume_folder, prompts, tmp_path):
+    trainer = train_ume_grpo(tiny_policy, tiny_ume_folder, prompts, output_dir=tmp_path, device="cpu", **SMALL)
+    assert isinstance(trainer, GRPOTrainer)
+    assert trainer.state.global_step == 2
+    assert not same(parameters(tmp_path), parameters(tiny_policy))
+    AutoModelForCausalLM.from_pretrained(tmp_path)
+    logged = trainer.state.log_history
+    assert any("ume_reward/valid" in entry and "rewards/ume_reward/mean" in entry for entry in logged)
+    assert all(torch.isfinite(p).all() for p in trainer.model.parameters())
+
+
+def test_our_defaults_and_what_is_passed_wins(tiny_policy, tiny_ume, prompts, tmp_path):
+    def build(**grpo):
+        return create_ume_grpo_trainer(tiny_policy, tiny_ume, prompts, output_dir=tmp_path, **(SMALL | grpo)).args
+
+    args = build()
+    assert (args.scale_rewards, args.disable_dropout) == ("none", True)
+    assert args.beta > 0
+    if not torch.cuda.is_available():
+        assert (args.use_cpu, args.bf16, args.activation_checkpointing) == (True, False, False)
+    args = build(scale_rewards="group", beta=0.0, top_k=7, disable_dropout=False)
+    assert (args.scale_rewards, args.beta, args.top_k, args.disable_dropout) == ("group", 0.0, 7, False)
+
+
+def test_batch_size_is_the_batch_of_a_device(tiny_policy, tiny_ume, prompts, tmp_path):
+    settings = {name: value for name, value in SMALL.items() if name != "per_device_train_batch_size"}
+    trainer = create_ume_grpo_trainer(tiny_policy, tiny_ume, prompts, output_dir=tmp_path, batch_size=8, **settings)
+    assert trainer.args.per_device_train_batch_size == 8
+    with pytest.raises(TypeError, match="same thing"):
+        create_ume_grpo_trainer(tiny_policy, tiny_ume, prompts, output_dir=tmp_path, batch_size=4, **SMALL)
+
+
+def test_an_unknown_keyword_is_named_with_the_nearest_real_one(tiny_policy, tiny_ume, prompts):
+    with pytest.raises(TypeError, match=r"'learning_rat'.*'learning_rate'"):
+        create_ume_grpo_trainer(tiny_policy, tiny_ume, prompts, learning_rat=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"text": ["a"] * 8}, r"no column 'prompt', only \['text'\]"),
+        ({"prompt": []}, "is empty"),
+        ({"prompt": [""]}, "has 1 prompts, a generation batch of 16 with num_generations=8 needs 2: .* to 16"),
+        ({"prompt": [""] * 8, "modality": ["lipid"] * 8}, "expected one of SMILES"),
+        ({"prompt": [""] * 8, "completions": [""] * 8}, "'completions', which TRL uses itself"),
+    ],
+)
+def test_a_data_set_that_does_not_fit_is_explained(tiny_policy, tiny_ume, columns, message):
+    settings = SMALL | {"per_device_train_batch_size": 16}
+    with pytest.raises(ValueError, match=message):
+        create_ume_grpo_trainer(tiny_policy, tiny_ume, Dataset.from_dict(columns), **settings)
+
+
+def test_batches_that_do_not_divide_are_explained(tiny_policy, tiny_ume, prompts):
+    settings = SMALL | {"per_device_train_batch_size": 6, "num_generations": 4}
+    with pytest.raises(
+        ValueError, match=r"batch of 6 .* num_generations=4: make the batch 4 or 8, or num_generations 3"
+    ):
+        create_ume_grpo_trainer(tiny_policy, tiny_ume, prompts, **settings)
+    with pytest.raises(ValueError, match="needs at least 2"):
+        create_ume_grpo_trainer(tiny_policy, tiny_ume, prompts, **(SMALL | {"num_generations": 1}))
+
+
+def test_an_unknown_policy_says_what_was_tried_and_what_ships(tiny_ume, prompts):
+    with pytest.raises(FileNotFoundError, match=r"no-such-policy.*ships.*ume-mini-base-12M.*save_pretrained"):
+        create_ume_grpo_trainer("no-such-policy", tiny_ume, prompts, **SMALL)
+
+
+def test_a_ume_is_no_policy(tiny_ume, tiny_ume_folder, prompts):
+    with pytest.raises(ValueError, match="is a UME"):
+        create_ume_grpo_trainer(tiny_ume_folder, tiny_ume, prompts, **SMALL)
+
+
+def test_a_model_in_memory_can_be_anchored(tiny_policy, tiny_ume, prompts, tmp_path):
+    from transformers import AutoTokenizer
+
+    model = AutoModelForCausalLM.from_pretrained(tiny_policy)
+    model.config._name_or_path = ""
+    tokenizer = AutoTokenizer.from_pretrained(tiny_policy)
+    trainer = create_ume_grpo_trainer(
+        model, tiny_ume, prompts, output_dir=tmp_path, processing_class=tokenizer, beta=0.1, **SMALL
+    )
+    trainer.train()
+    assert trainer.state.log_history[0]["kl"] == pytest.approx(0, abs=1e-5)
+
+
+def test_peft_callbacks_and_more_rewards_pass_through(tiny_policy, tiny_ume, prompts, tmp_path):
+    peft = pytest.importorskip("peft")
+    steps = []
+
+    class Steps(TrainerCallback):
+        def on_step_end(self, args, state, control, **kwargs):
+            steps.append(state.global_step)
+
+    def shortness(completions, **kwargs):
+        return [-float(len(c)) for c in completions]
+
+    trainer = create_ume_grpo_trainer(
+        tiny_policy,
+        tiny_ume,
+        prompts,
+        output_dir=tmp_path,
+        peft_config=peft.LoraConfig(r=2, target_modules=["q_proj"], task_type="CAUSAL_LM"),
+        callbacks=[Steps()],
+        reward_funcs=shortness,
+        reward_weights=[1.0, 0.1],
+        **SMALL,
+    )
+    trainer.train()
+    assert steps == [1, 2]
+    assert trainer.reward_func_names == ["ume_reward", "shortness"]
+    assert "lora" in " ".join(trainer.model.state_dict())
+
+
+def run(policy, ume, prompts, folder, **changes):
+    settings = SMALL | {"max_steps": 4, "save_strategy": "steps", "save_steps": 2} | changes
+    return train_ume_grpo(policy, ume, prompts, output_dir=folder, device="cpu", **settings)
+
+
+def test_a_resumed_run_ends_like_an_unbroken_one(tiny_policy, tiny_ume_folder, prompts, tmp_path):
+    whole = run(tiny_policy, tiny_ume_folder, prompts, tmp_path / "whole")
+    shutil.copytree(tmp_path / "whole" / "checkpoint-2", tmp_path / "broken" / "checkpoint-2")
+    (tmp_path / "broken" / "checkpoint-3").mkdir()  # what a kill leaves of a checkpoint: the memory, no trainer state
+    NoveltyMemory().save(tmp_path / "broken" / "checkpoint-3")
+    resumed = run(tiny_policy, tiny_ume_folder, prompts, tmp_path / "broken", resume_from_checkpoint=True)
+    assert resumed.state.global_step == 4
+    assert same(parameters(tmp_path / "whole"), parameters(tmp_path / "broken"))
+    assert resumed.memory._seen == whole.memory._seen
+
+
+def test_a_killed_run_resumes_to_the_same_result(tiny_policy, tiny_ume_folder, prompts, tmp_path):
+    script = tmp_path / "run.py"
+    script.write_text(
+        textwrap.dedent(
+            f"""
+            import sys
+            from datasets import Dataset
+            from lobster.rl_training import train_ume_grpo
+
+            prompts = Dataset.from_dict({{"prompt": [""] * 8, "modality": ["SMILES"] * 8}})
+            settings = {SMALL | {"max_steps": 200, "save_strategy": "steps", "save_steps": 2, "save_total_limit": 2}!r}
+            train_ume_grpo({str(tiny_policy)!r}, {str(tiny_ume_folder)!r}, prompts, output_dir=sys.argv[1],
+                           device="cpu", **settings)
+            """
+        )
+    )
+    process = subprocess.Popen([sys.executable, script, tmp_path / "killed"])
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "killed" / "checkpoint-6" / "trainer_state.json").exists():
+        assert process.poll() is None, "the run ended before it could be killed"
+        assert time.monotonic() < deadline, "no checkpoint came"
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    last = last_checkpoint(tmp_path / "killed")
+    steps = json.loads((last / "trainer_state.json").read_text())["global_step"] + 2
+    # max_steps shapes the learning rate, so both runs keep 200 and a callback ends them early.
+
+    class Stop(TrainerCallback):
+        def on_step_end(self, args, state, control, **kwargs):
+            control.should_training_stop = state.global_step >= steps
+
+    def finish(folder, **changes):
+        run(tiny_policy, tiny_ume_folder, prompts, folder, max_steps=200, callbacks=[Stop()], **changes)
+        return parameters(folder)
+
+    resumed = finish(tmp_path / "killed", resume_from_checkpoint=True)
+    assert same(resumed, finish(tmp_path / "unbroken"))
+
+
+def test_nothing_to_resume_from_is_an_error(tiny_policy, tiny_ume_folder, prompts, tmp_path):
+    with pytest.raises(FileNotFoundError, match="no whole checkpoint"):
+        run(tiny_policy, tiny_ume_folder, prompts, tmp_path, resume_from_checkpoint=True)
+
+
+def test_an_evaluation_neither_uses_nor_fills_the_memory(tiny_policy, tiny_ume, prompts, tmp_path):
+    trainer = create_ume_grpo_trainer(
+        tiny_policy,
+        tiny_ume,
+        prompts,
+        prompts,
+        output_dir=tmp_path,
+        num_generations_eval=8,
+        per_device_eval_batch_size=8,
+        **SMALL,
+    )
+    trainer.train()
+    before = set(trainer.memory._seen)
+    metrics = trainer.evaluate()
+    assert trainer.memory._seen == before
+    assert metrics["eval_ume_reward/paid"] == metrics["eval_ume_reward/valid"]
+
+
+def test_the_plain_reward_has_no_memory(tiny_policy, tiny_ume, prompts, tmp_path):
+    trainer = create_ume_grpo_trainer(tiny_policy, tiny_ume, prompts, output_dir=tmp_path, pay_once=False, **SMALL)
+    assert trainer.memory is None
+    trainer.train()
+    assert trainer.state.global_step == 2
+
+
+def test_a_lower_temperature_pushes_harder(tiny_policy, tiny_ume, prompts, tmp_path):
+    def moved(temperature: float) -> float:
+        trainer = create_ume_grpo_trainer(
+            tiny_policy,
+            tiny_ume,
+            prompts,
+            output_dir=tmp_path / str(temperature),
+            reward_temperature=temperature,
+            **(SMALL | {"optim": "sgd", "lr_scheduler_type": "constant", "max_grad_norm": 1e9, "beta": 0.0}),
+        )
+        start = [p.detach().clone() for p in trainer.model.parameters()]
+        trainer.train()
+        ends = trainer.model.parameters()
+        return sum(float((p - q).norm() ** 2) for p, q in zip(start, ends, strict=True)) ** 0.5
+
+    assert moved(0.01) > 5 * moved(0.1) > 0
+
+
+def test_two_processes_train_one_policy(tiny_policy, tiny_ume_folder, tmp_path):
+    script = tmp_path / "both.py"
+    script.write_text(
+        textwrap.dedent(
+            f"""
+            import json, sys
+            from accelerate import PartialState
+            from datasets import Dataset
+            from lobster.rl_training import train_ume_grpo
+
+            prompts = Dataset.from_dict({{"prompt": [""] * 8, "modality": ["SMILES"] * 8}})
+            trainer = train_ume_grpo({str(tiny_policy)!r}, {str(tiny_ume_folder)!r}, prompts, device="cpu",
+                                     output_dir=sys.argv[1], **{SMALL!r})
+            rank = trainer.accelerator.process_index
+            with open(f"{{sys.argv[1]}}/rank{{rank}}.json", "w") as out:
+                json.dump([trainer.accelerator.num_processes, sorted(trainer.memory._seen)], out)
+            PartialState().destroy_process_group()
+            """
+        )
+    )
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port=0", "--standalone"]
+    subprocess.run([*command, str(script), str(tmp_path / "out")], check=True, capture_output=True, timeout=300)
+    one, other = (json.loads((tmp_path / "out" / f"rank{rank}.json").read_text()) for rank in (0, 1))
+    assert one == other
+    assert one[0] == 2
+    assert not same(parameters(tmp_path / "out"), parameters(tiny_policy))
+
+
+def test_the_ume_of_a_trainer_is_frozen(tiny_policy, tiny_ume_folder, prompts, tmp_path):
+    ume = Ume.from_pretrained(tiny_ume_folder, device="cpu")
+    before = [p.clone() for p in ume.model.parameters()]
+    create_ume_grpo_trainer(tiny_policy, ume, prompts, output_dir=tmp_path, **SMALL).train()
+    assert all(torch.equal(p, q) for p, q in zip(before, ume.model.parameters(), strict=True))
+    assert not any(p.requires_grad for p in ume.model.parameters())

@@ -3,6 +3,7 @@
 Checkpoints are data, never code: safetensors, or `torch.load(weights_only=True)`.
 """
 
+import json
 import warnings
 from importlib.resources import files
 from pathlib import Path
@@ -51,7 +52,7 @@ def find_model(name_or_path: str | Path) -> Path:
     if name in shipped:
         return assets() / name
     tried = ["no such file or folder", f"not a model that ships ({', '.join(shipped)})"]
-    if name.count("/") == 1 and not name.startswith((".", "/", "~")) and not name.endswith(_LIGHTNING_FILES):
+    if name.count("/") == 1 and not Path(name).parent.is_dir() and not name.endswith(_LIGHTNING_FILES):
         try:
             return _snapshot(name)
         except (OSError, ValueError) as error:
@@ -69,16 +70,27 @@ def _snapshot(name: str) -> Path:
     return Path(snapshot_download(name, allow_patterns=["*.json", "*.safetensors", "*.txt"]))
 
 
+def _model_type(folder: Path) -> str | None:
+    """Return the kind of model that a folder's config.json names."""
+    file = folder / "config.json"
+    try:
+        return json.loads(file.read_text()).get("model_type")
+    except FileNotFoundError:
+        return None
+    except (ValueError, AttributeError) as error:
+        raise CheckpointError(f"{file} is damaged: {error}") from error
+
+
 def load_folder(folder: Path, dtype: torch.dtype) -> UmeForMaskedLM:
     """Load what `UmeForMaskedLM.save_pretrained` wrote.
 
     Raises:
         CheckpointError: The folder holds no UME, or its weights are damaged or do not fit its configuration.
     """
-    config = UmeConfig.get_config_dict(folder)[0] if (folder / "config.json").is_file() else {}
-    if config.get("model_type") != "ume":
+    model_type = _model_type(folder)
+    if model_type != "ume":
         raise CheckpointError(
-            f"{folder} holds no UME: expected a config.json with model_type 'ume', found {config.get('model_type')!r}"
+            f"{folder} holds no UME: expected a config.json with model_type 'ume', found {model_type!r}"
         )
     weights = sorted(folder.glob("*.safetensors"))
     if not weights:
@@ -115,36 +127,41 @@ def load_lightning(file: Path, dtype: torch.dtype, num_attention_heads: int | No
         ) from error
     if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get("state_dict"), dict):
         raise CheckpointError(f"{file} is not a Lightning checkpoint: it has no state_dict")
-    state = _rename(checkpoint["state_dict"])
     try:
-        vocab_size, width = state["embeddings.tok_embeddings.weight"].shape
-        inner = state["layers.0.mlp.Wi.weight"].shape[0]
-    except (KeyError, ValueError) as error:
-        raise CheckpointError(f"{file} is not a UME: its state_dict lacks {error}") from error
+        model = _from_state(file, checkpoint, num_attention_heads)
+    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{file} does not hold a whole UME: {error}".replace("\n", " ")) from error
+    return nn.Module.to(model, dtype)
+
+
+def _from_state(file: Path, checkpoint: dict[str, Any], num_attention_heads: int | None) -> UmeForMaskedLM:
+    """Build the network that a Lightning checkpoint holds."""
+    state = _rename(checkpoint["state_dict"])
+    vocab_size, width = state["embeddings.tok_embeddings.weight"].shape
     hyper = checkpoint.get("hyper_parameters") or {}
     config = UmeConfig(
         vocab_size=vocab_size,
         hidden_size=width,
-        intermediate_size=inner,
+        intermediate_size=state["layers.0.mlp.Wi.weight"].shape[0],
         num_hidden_layers=len({name.split(".")[1] for name in state if name.startswith("layers.")}),
         num_attention_heads=num_attention_heads or _heads(file, width),
         max_position_embeddings=hyper.get("max_length", UmeConfig().max_position_embeddings),
         mask_rate=hyper.get("mask_percentage", UmeConfig().mask_rate),
     )
     model = UmeForMaskedLM(config)
-    try:
-        model.load_state_dict(state)
-    except RuntimeError as error:
-        raise CheckpointError(f"{file} does not hold a whole UME: {error}".replace("\n", " ")) from error
-    return nn.Module.to(model, dtype)
+    model.load_state_dict(state)
+    return model
 
 
 def _rename(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Give the network's parameters our names; what is not the network's (a loss, a metric) is left out."""
     renamed = {}
     for name, value in state.items():
-        for theirs, ours in _LIGHTNING_PREFIXES.items():
-            if name.startswith(theirs):
-                renamed[ours + name.removeprefix(theirs)] = value
+        theirs = next((prefix for prefix in _LIGHTNING_PREFIXES if name.startswith(prefix)), None)
+        if theirs:
+            renamed[_LIGHTNING_PREFIXES[theirs] + name.removeprefix(theirs)] = value
+        elif name.startswith("model."):
+            renamed[name] = value  # loading will name it as unexpected
     return renamed
 
 
@@ -152,12 +169,13 @@ def _heads(file: Path, width: int) -> int:
     for size in SIZES.values():
         if size["hidden_size"] == width:
             return size["num_attention_heads"]
+    heads = max(1, width // 16)
     warnings.warn(
-        f"{file} does not record its number of attention heads and {width} is no standard width: {width // 16} heads "
+        f"{file} does not record its number of attention heads and {width} is no standard width: {heads} "
         "are assumed; pass num_attention_heads where that is wrong",
-        stacklevel=4,
+        stacklevel=5,
     )
-    return width // 16
+    return heads
 
 
 def load_tokenizers(folder: Path) -> dict[Modality, PreTrainedTokenizerFast]:

@@ -20,7 +20,7 @@ class UmeConfig(PreTrainedConfig):
         pad_token_id: Id of ``<pad>``.
 
     Raises:
-        ValueError: ``hidden_size`` is odd or not a multiple of ``num_attention_heads``.
+        ValueError: ``hidden_size`` is odd or not a multiple of ``num_attention_heads``, or ``mask_rate`` not in (0, 1].
 
     >>> UmeConfig().hidden_size
     384
@@ -47,6 +47,8 @@ class UmeConfig(PreTrainedConfig):
                 f"hidden_size {self.hidden_size} must be even and a multiple of num_attention_heads "
                 f"{self.num_attention_heads}"
             )
+        if not 0 < self.mask_rate <= 1:
+            raise ValueError(f"mask_rate is {self.mask_rate}: expected a share of the tokens, such as 0.25")
 
 
 # The sizes that have names.

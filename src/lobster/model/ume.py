@@ -84,6 +84,8 @@ class Ume:
         for modality, tokenizer in self.tokenizers.items():
             target = Path(folder) / "tokenizers" / modality.value.lower()
             target.mkdir(parents=True, exist_ok=True)
+            tokenizer.backend_tokenizer.no_padding()
+            tokenizer.backend_tokenizer.no_truncation()
             tokenizer.backend_tokenizer.save(str(target / "tokenizer.json"))
 
     @property
@@ -128,8 +130,13 @@ class Ume:
         """
         if isinstance(sequences, str):
             raise TypeError(f"expected a list of sequences, got one string: pass [{sequences[:20]!r}]")
-        encodings = self.get_tokenizer(modality).backend_tokenizer.encode_batch(list(sequences))
-        return [encoding.ids for encoding in encodings]
+        if not sequences:
+            return []
+        # Everything is said: a tokenizer keeps what an earlier call asked of it, and forgets some of it when copied.
+        encoded = self.get_tokenizer(modality)(
+            list(sequences), padding=False, truncation=False, split_special_tokens=True, verbose=False
+        )
+        return encoded["input_ids"]
 
     def embed_sequences(
         self, sequences: Sequence[str], modality: Modality | str, aggregate: bool = True, batch_size: int = 8

@@ -1,6 +1,7 @@
 """Files of sequences, and the batches that a training run makes of them."""
 
 import gzip
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ def read_sequences(file: str | Path) -> list[str]:
     try:
         with opener(file, "rt") as lines:
             sequences = list(_sequences(lines))
-    except (UnicodeDecodeError, gzip.BadGzipFile, EOFError) as error:
+    except (UnicodeDecodeError, gzip.BadGzipFile, zlib.error, EOFError) as error:
         raise CorpusError(f"{file} is not a text file, plain or gzipped: {error}") from error
     if not sequences:
         raise CorpusError(f"{file} holds no sequences: expected FASTA, or one sequence a line")

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -47,9 +48,10 @@ class Samples:
         """Validity, uniqueness, diversity and length."""
         return smiles_metrics(self.smiles)
 
-    def summary(self) -> dict[str, float]:
-        """Return all figures by name."""
-        return asdict(self.metrics) | {"pseudo_likelihood": self.pseudo_likelihood}
+    def summary(self) -> dict[str, float | None]:
+        """Return all figures by name; None where there is none (the mean score of no valid sample)."""
+        figures = asdict(self.metrics) | {"pseudo_likelihood": self.pseudo_likelihood}
+        return {name: value if math.isfinite(value) else None for name, value in figures.items()}
 
 
 def score_samples(smiles: Sequence[str], reward: UmeRewardFunction) -> Samples:
@@ -57,7 +59,7 @@ def score_samples(smiles: Sequence[str], reward: UmeRewardFunction) -> Samples:
     return Samples(list(smiles), reward.score(smiles, [Modality.SMILES] * len(smiles)), reward.temperature)
 
 
-def comparison_table(before: dict[str, float], after: dict[str, float]) -> str:
+def comparison_table(before: dict[str, float | None], after: dict[str, float | None]) -> str:
     """Return the table of two summaries as text.
 
     >>> one = {"count": 2, "validity": 0.5, "uniqueness": 1.0, "internal_diversity": 0.8, "pseudo_likelihood": 0.25,
@@ -73,8 +75,9 @@ def comparison_table(before: dict[str, float], after: dict[str, float]) -> str:
     lines = [f"{'':24}{'before':>9} {'after':>9} {'change':>9}"]
     for name, (title, form) in _ROWS.items():
         was, now = before[name], after[name]
-        change = f"{now / was - 1:+.1%}" if was else "–"
-        lines.append(f"{title:24}{form.format(was):>9} {form.format(now):>9} {change:>9}")
+        change = f"{now / was - 1:+.1%}" if was and now is not None else "–"
+        shown = ["–" if value is None else form.format(value) for value in (was, now)]
+        lines.append(f"{title:24}{shown[0]:>9} {shown[1]:>9} {change:>9}")
     return "\n".join(lines)
 
 

@@ -1,0 +1,59 @@
+"""What a run leaves behind."""
+
+import csv
+import json
+
+import pytest
+from PIL import Image
+
+from lobster.report import comparison_table, score_samples, write_report
+from lobster.rl_training import UmeRewardFunction
+
+HISTORY = [
+    {"step": s, "reward": 0.1 * s, "ume_reward/valid": 0.9, "ume_reward/pseudo_likelihood": 0.3, "kl": 0.01 * s}
+    for s in range(1, 6)
+] + [{"step": 5, "train_runtime": 1.0}]
+
+
+@pytest.fixture
+def reward(tiny_ume) -> UmeRewardFunction:
+    return UmeRewardFunction(tiny_ume)
+
+
+def test_figures_of_samples(tiny_ume, reward):
+    samples = score_samples(["CCO", "OCC", "c1ccccc1", "C1CC"], reward)
+    summary = samples.summary()
+    ethanol, benzene = tiny_ume.compute_pseudo_likelihood(["CCO", "c1ccccc1"], "SMILES")
+    assert summary["count"] == 4
+    assert summary["validity"] == 0.75
+    assert summary["uniqueness"] == pytest.approx(2 / 3)
+    assert summary["pseudo_likelihood"] == pytest.approx((2 * ethanol + benzene) / 3)
+    assert reward.get_statistics()["count"] == 0  # a report does not count as training
+
+
+def test_files_hold_what_they_say(reward, tmp_path):
+    before, after = (score_samples(smiles, reward) for smiles in (["CCO", "C1CC"], ["CCN", "CCF"]))
+    summary = write_report(tmp_path / "run", before, after, HISTORY, 12.34)
+    assert json.loads((tmp_path / "run" / "summary.json").read_text()) == summary
+    assert summary["after"]["validity"] == 1.0
+    rows = list(csv.DictReader((tmp_path / "run" / "samples.csv").open()))
+    assert [(r["policy"], r["smiles"], r["outcome"]) for r in rows] == [
+        ("before", "CCO", "scored"),
+        ("before", "C1CC", "unparsable"),
+        ("after", "CCN", "scored"),
+        ("after", "CCF", "scored"),
+    ]
+    assert float(rows[0]["reward"]) == pytest.approx(before.scored[0].pseudo_likelihood / 0.1, rel=1e-3)
+    for name in ("reward_curve.png", "best_molecules.png"):
+        with Image.open(tmp_path / "run" / name) as image:
+            assert min(image.size) > 100
+            assert len(image.convert("L").getcolors()) > 2
+
+
+def test_nothing_valid_is_reported_without_an_error(reward, tmp_path):
+    nothing = score_samples(["C1CC", ""], reward)
+    summary = write_report(tmp_path, nothing, nothing, [], 1.0)
+    assert summary["after"]["validity"] == 0.0
+    assert summary["after"]["pseudo_likelihood"] is None
+    assert "validity" in comparison_table(summary["before"], summary["after"])
+    json.loads((tmp_path / "summary.json").read_text(), parse_constant=pytest.fail)  # NaN is no JSON

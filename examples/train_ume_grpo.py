@@ -130,6 +130,7 @@ def run_demo(arguments: argparse.Namespace, settings: dict[str, Any]) -> None:
     trainer.train(resume_from_checkpoint=arguments.resume or None)
     seconds = time.monotonic() - began
     trainer.save_model(str(folder))
+    trainer.create_model_card()
 
     after = score_samples(sample(trainer.model, tokenizer, arguments.samples, seed=1), scorer)
     summary = write_report(folder, before, after, trainer.state.log_history, seconds)

@@ -47,6 +47,26 @@ _TRAINER_FIELDS = frozenset(inspect.signature(GRPOTrainer).parameters) - {
 }
 _RESERVED_COLUMNS = ("prompts", "completions", "completion_ids", "trainer_state", "log_metric", "log_extra")
 
+_CARD = """---
+library_name: transformers
+pipeline_tag: text-generation
+tags:{tags}{dataset}
+---
+
+# {name}
+
+A language model of molecules: {start}, reinforced by GRPO with the pseudo-likelihood of a UME as its reward.
+{steps} steps of {batch} completions, learning rate {learning_rate:g}, beta {beta:g}, scale_rewards {scale_rewards}.
+
+```python
+from lobster.evaluation import sample
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+model, tokenizer = (auto.from_pretrained("path/to/{name}") for auto in (AutoModelForCausalLM, AutoTokenizer))
+print(sample(model, tokenizer, count=10))
+```
+"""
+
 
 class UmeGRPOTrainer(GRPOTrainer):
     """TRL's `GRPOTrainer` whose checkpoints hold the novelty memory, and whose evaluations leave it alone."""
@@ -67,6 +87,29 @@ class UmeGRPOTrainer(GRPOTrainer):
             return super().evaluate(*args, **kwargs)
         with self.memory.paused():
             return super().evaluate(*args, **kwargs)
+
+    def create_model_card(
+        self, model_name: str | None = None, dataset_name: str | None = None, tags: str | list[str] | None = None
+    ) -> None:
+        """Write a card about a policy of molecules (TRL's own asks it about time machines)."""
+        if not self.is_world_process_zero():
+            return
+        args: Any = self.args
+        name = model_name or Path(str(args.output_dir)).name
+        start = Path(self.model.config._name_or_path or "a model in memory").name
+        labels = [tags] if isinstance(tags, str) else tags or []
+        card = _CARD.format(
+            name=name,
+            start=start,
+            steps=self.state.global_step,
+            batch=args.per_device_train_batch_size * args.world_size * args.gradient_accumulation_steps,
+            beta=args.beta,
+            learning_rate=args.learning_rate,
+            scale_rewards=args.scale_rewards,
+            tags="".join(f"\n- {tag}" for tag in ["trl", "grpo", "lobster", *labels]),
+            dataset=f"\ndatasets:\n- {dataset_name}" if dataset_name else "",
+        )
+        (Path(str(args.output_dir)) / "README.md").write_text(card)
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         # The memory goes first: trainer_state.json, written last, says that a checkpoint is whole.
@@ -206,6 +249,7 @@ def train_ume_grpo(
     built = create_ume_grpo_trainer(model_path, ume, train_dataset, eval_dataset, output_dir, **trainer)
     built.train(resume_from_checkpoint=resume_from_checkpoint)
     built.save_model(str(output_dir))
+    built.create_model_card()
     return built
 
 

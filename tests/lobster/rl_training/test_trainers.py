@@ -57,6 +57,7 @@ def test_training_changes_the_policy_and_saves_it(tiny_policy, tiny_ume_folder, 
     assert trainer.state.global_step == 2
     assert not same(parameters(tmp_path), parameters(tiny_policy))
     AutoModelForCausalLM.from_pretrained(tmp_path)
+    assert "reinforced by GRPO" in (tmp_path / "README.md").read_text()
     logged = trainer.state.log_history
     assert any("ume_reward/valid" in entry and "rewards/ume_reward/mean" in entry for entry in logged)
     assert all(torch.isfinite(p).all() for p in trainer.model.parameters())

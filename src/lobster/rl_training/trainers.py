@@ -96,7 +96,8 @@ class UmeGRPOTrainer(GRPOTrainer):
             return
         args: Any = self.args
         name = model_name or Path(str(args.output_dir)).name
-        start = Path(self.model.config._name_or_path or "a model in memory").name
+        config: Any = self.model.config
+        start = Path(config._name_or_path or "a model in memory").name
         labels = [tags] if isinstance(tags, str) else tags or []
         card = _CARD.format(
             name=name,

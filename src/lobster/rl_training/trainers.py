@@ -89,15 +89,15 @@ class UmeGRPOTrainer(GRPOTrainer):
             return super().evaluate(*args, **kwargs)
 
     def create_model_card(
-        self, model_name: str | None = None, dataset_name: str | None = None, tags: str | list[str] | None = None
+        self, model_name: str | None = None, dataset_name: str | None = None, tags: Any = None
     ) -> None:
         """Write a card about a policy of molecules (TRL's own asks it about time machines)."""
         if not self.is_world_process_zero():
             return
         args: Any = self.args
         name = model_name or Path(str(args.output_dir)).name
-        config: Any = self.model.config
-        start = Path(config._name_or_path or "a model in memory").name
+        model: Any = self.model
+        start = Path(model.config._name_or_path or "a model in memory").name
         labels = [tags] if isinstance(tags, str) else tags or []
         card = _CARD.format(
             name=name,

@@ -14,7 +14,7 @@ import sys
 import numpy as np
 
 from lobster.constants import Modality
-from lobster.evaluation.corruption import corrupt_letters, corrupt_smiles
+from lobster.evaluation.corruption import corrupt_letters, swap_tokens
 from lobster.model import Ume
 from lobster.rl_training import UmeRewardFunction
 
@@ -56,11 +56,10 @@ CODING_SEQUENCES = {
     "CGTGACCGCCGCCGGGATCACTCTCGGCATGGACGAGCTGTACAAGTAA",
 }
 SETS = {
-    Modality.SMILES: (MOLECULES, "4 tokens replaced, RDKit accepts it"),
+    Modality.SMILES: (MOLECULES, "4 token swaps, RDKit accepts it"),
     Modality.AMINO_ACID: (PROTEINS, "a fifth of the residues replaced"),
     Modality.NUCLEOTIDE: (CODING_SEQUENCES, "a fifth of the bases replaced"),
 }
-ALPHABET = [*"CCCCCcccccNnOO=F", "Cl", "S", "s", "o"]
 RUBBISH = ["", "   ", "C1CC", "c1ccccc", "not a molecule", "CCO CCO", "C" * 1_000_000, "\0", "😀", "MKT>VRQ"]
 CORRUPTIONS = 10
 BAR = 0.8
@@ -69,7 +68,7 @@ BAR = 0.8
 def corruptions(sequence: str, modality: Modality, rng: np.random.Generator) -> list[str]:
     """Return corrupted copies of a sequence."""
     if modality is Modality.SMILES:
-        found = (corrupt_smiles(sequence, ALPHABET, rng) for _ in range(CORRUPTIONS))
+        found = (swap_tokens(sequence, rng) for _ in range(CORRUPTIONS))
         return [corrupted for corrupted in found if corrupted]
     return [corrupt_letters(sequence, modality, rng, rate=0.2) for _ in range(CORRUPTIONS)]
 

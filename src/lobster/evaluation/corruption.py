@@ -1,7 +1,7 @@
 """Corrupted copies of real sequences, to see whether an encoder can tell them apart."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -12,38 +12,67 @@ from lobster.tokenization.vocabulary import SMILES_PATTERN
 _LETTERS = {Modality.AMINO_ACID: "ACDEFGHIKLMNPQRSTVWY", Modality.NUCLEOTIDE: "ACGT"}
 
 
-def corrupt_smiles(
-    smiles: str, alphabet: Sequence[str], rng: np.random.Generator, changes: int = 4, tries: int = 400
-) -> str | None:
-    """Replace tokens of a SMILES one by one so that RDKit accepts every step.
+def swap_tokens(smiles: str, rng: np.random.Generator, swaps: int = 4) -> str | None:
+    """Exchange two different tokens of a SMILES, several times, so that RDKit accepts every step.
+
+    The corruption has the tokens of the original: how often each comes tells nothing.
+
+    Args:
+        smiles: A valid SMILES.
+        rng: The generator to draw from.
+        swaps: How many exchanges to make.
+
+    Returns:
+        Another molecule than the original; None where none was found in 400 tries.
+
+    >>> swapped = swap_tokens("CCOC(=O)c1ccccc1", np.random.default_rng(0))
+    >>> sorted(swapped) == sorted("CCOC(=O)c1ccccc1"), swapped == "CCOC(=O)c1ccccc1"
+    (True, False)
+    """
+
+    def exchange(tokens: list[str]) -> list[str]:
+        i, j = rng.integers(len(tokens), size=2)
+        tokens[i], tokens[j] = tokens[j], tokens[i]
+        return tokens
+
+    return _change(smiles, exchange, swaps)
+
+
+def replace_tokens(smiles: str, alphabet: Sequence[str], rng: np.random.Generator, changes: int = 4) -> str | None:
+    """Replace a token of a SMILES, several times, so that RDKit accepts every step.
+
+    With replacements drawn as often as they come in real molecules this is the harder corruption: many of its results
+    are molecules that a chemist would accept.
 
     Args:
         smiles: A valid SMILES.
         alphabet: Tokens to draw replacements from; one that stands there n times is drawn n times as often.
         rng: The generator to draw from.
-        changes: How many tokens to replace, each at another position.
-        tries: Replacements to try in all.
+        changes: How many replacements to make.
 
     Returns:
-        The corruption, a molecule other than the original; None where none was found.
+        Another molecule than the original; None where none was found in 400 tries.
 
-    >>> rng = np.random.default_rng(0)
-    >>> corrupt_smiles("CCOC(=O)c1ccccc1", ["C", "N", "O", "F", "c", "n", "="], rng) != "CCOC(=O)c1ccccc1"
+    >>> replace_tokens("CCOC(=O)c1ccccc1", ["F", "N"], np.random.default_rng(0)) != "CCOC(=O)c1ccccc1"
     True
     """
+
+    def replace(tokens: list[str]) -> list[str]:
+        tokens[rng.integers(len(tokens))] = str(rng.choice(alphabet))
+        return tokens
+
+    return _change(smiles, replace, changes)
+
+
+def _change(smiles: str, step: Callable[[list[str]], list[str]], steps: int, tries: int = 400) -> str | None:
+    """Take steps that change the text and that RDKit accepts."""
     tokens = re.findall(SMILES_PATTERN, smiles)
-    free = list(range(len(tokens)))
     for _ in range(tries):
-        position, replacement = int(rng.choice(free)), str(rng.choice(alphabet))
-        candidate = [*tokens[:position], replacement, *tokens[position + 1 :]]
-        if replacement == tokens[position] or canonical_smiles("".join(candidate)) is None:
+        changed = step(list(tokens))
+        if changed == tokens or canonical_smiles("".join(changed)) is None:
             continue
-        tokens = candidate
-        free.remove(position)
-        if len(free) == 0:
-            return None
-        changes -= 1
-        if changes == 0:
+        tokens, steps = changed, steps - 1
+        if steps == 0:
             corrupted = "".join(tokens)
             return corrupted if canonical_smiles(corrupted) != canonical_smiles(smiles) else None
     return None
@@ -60,8 +89,3 @@ def corrupt_letters(sequence: str, modality: Modality, rng: np.random.Generator,
         others = [letter for letter in _LETTERS[modality] if letter != letters[position].upper()]
         letters[position] = str(rng.choice(others))
     return "".join(letters)
-
-
-def shuffled(sequence: str, rng: np.random.Generator) -> str:
-    """Return the letters of a sequence in random order."""
-    return "".join(rng.permutation(list(sequence)))

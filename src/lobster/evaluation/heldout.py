@@ -10,9 +10,26 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from lobster.constants import Modality
-from lobster.evaluation.corruption import corrupt_letters, corrupt_smiles
+from lobster.evaluation.corruption import corrupt_letters, replace_tokens, swap_tokens
 from lobster.model import Ume
 from lobster.model.utils import canonical_smiles
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """How often real sequences beat corruptions of themselves.
+
+    Attributes:
+        corruption: What was done to the real ones.
+        count: Number of pairs.
+        won: Share of the pairs in which the real one has the higher pseudo-likelihood.
+        unigram_won: The same with the mean log frequency of a token as the score; a tie counts half.
+    """
+
+    corruption: str
+    count: int
+    won: float
+    unigram_won: float
 
 
 @dataclass(frozen=True)
@@ -23,17 +40,13 @@ class UmeFigures:
         count: Number of sequences.
         pseudo_perplexity: exp of minus the mean over all tokens of log p(token | rest).
         unigram_perplexity: The same with the frequency of a token in training as its probability.
-        pairs: Number of pairs of a real sequence and a corruption of it.
-        pairs_won: Share of the pairs in which the real one has the higher pseudo-likelihood.
-        unigram_pairs_won: The same with the unigram model.
+        pairs: Real against corrupted, for each kind of corruption.
     """
 
     count: int
     pseudo_perplexity: float
     unigram_perplexity: float
-    pairs: int
-    pairs_won: float
-    unigram_pairs_won: float
+    pairs: list[Pairs]
 
 
 class Unigram:
@@ -55,8 +68,8 @@ def ume_figures(
 ) -> UmeFigures:
     """Measure a UME on held-out sequences of one modality.
 
-    Corruptions are of 4 tokens, accepted by RDKit at each step, for SMILES, and of 4 % of the letters else. SMILES are
-    scored in canonical form.
+    Corruptions of SMILES are 4 token swaps and 4 replacements that RDKit accepts, scored in canonical form as the reward
+    does; of proteins and nucleotides, 4 % of the letters replaced.
 
     Args:
         ume: The encoder.
@@ -70,30 +83,32 @@ def ume_figures(
     chosen = [heldout[i] for i in rng.permutation(len(heldout))[: 2 * count]]
     train_ids = [ids[1:-1] for ids in ume.tokenize([train[i] for i in rng.permutation(len(train))[:20000]], modality)]
     unigram = Unigram(train_ids, ume.model.config.vocab_size)
-    ids = ume.tokenize(chosen, modality)
-    kept = [i for i, row in enumerate(ids) if len(row) <= ume.max_length][:count]
-    real = [chosen[i] for i in kept]
-    lengths = np.array([len(ids[i]) - 2 for i in kept])
+    real = [s for s, ids in zip(chosen, ume.tokenize(chosen, modality), strict=True) if len(ids) <= ume.max_length]
+    real = real[:count]
+    own = [ids[1:-1] for ids in ume.tokenize(real, modality)]
     scores = ume.compute_pseudo_likelihood(real, modality)
-    perplexity = np.exp(-(np.log(scores) * lengths).sum() / lengths.sum())
-    baseline = np.exp(-(np.array([unigram.score(ids[i][1:-1]) for i in kept]) * lengths).sum() / lengths.sum())
+    lengths = np.array([len(ids) for ids in own])
+    perplexity = np.exp(-np.average(np.log(scores), weights=lengths))
+    baseline = np.exp(-np.average([unigram.score(ids) for ids in own], weights=lengths))
+
+    def compete(name: str, corrupted: Sequence[str | None]) -> Pairs:
+        pairs = [(ids, score, c) for ids, score, c in zip(own, scores, corrupted, strict=True) if c]
+        rivals = [c for _, _, c in pairs]
+        rival_scores = ume.compute_pseudo_likelihood(rivals, modality)
+        rival_ids = [ids[1:-1] for ids in ume.tokenize(rivals, modality)]
+        margins = [unigram.score(a) - unigram.score(b) for (a, _, _), b in zip(pairs, rival_ids, strict=True)]
+        unigram_won = np.mean([0.5 if abs(margin) < 1e-9 else margin > 0 for margin in margins])
+        won = np.mean([score > rival for (_, score, _), rival in zip(pairs, rival_scores, strict=True)])
+        return Pairs(name, len(pairs), float(won), float(unigram_won))
 
     if modality is Modality.SMILES:
-        tokenizer = ume.get_tokenizer(modality)
-        alphabet = tokenizer.convert_ids_to_tokens(list(chain.from_iterable(train_ids[:2000])))
-        found = [corrupt_smiles(s, alphabet, rng) for s in real]
-        corrupted = [canonical_smiles(c) if c else None for c in found]
+        alphabet = ume.get_tokenizer(modality).convert_ids_to_tokens(list(chain.from_iterable(train_ids[:2000])))
+        swapped = [canonical_smiles(c) if (c := swap_tokens(s, rng)) else None for s in real]
+        replaced = [canonical_smiles(c) if (c := replace_tokens(s, alphabet, rng)) else None for s in real]
+        pairs = [compete("4 tokens swapped", swapped), compete("4 tokens replaced", replaced)]
     else:
-        corrupted = [corrupt_letters(s, modality, rng, rate=0.04) for s in real]
-    pairs = [(r, c, p) for r, c, p in zip(real, corrupted, scores, strict=True) if c]
-    rivals = [c for _, c, _ in pairs]
-    rival_scores = ume.compute_pseudo_likelihood(rivals, modality)
-    won = [p > q for (_, _, p), q in zip(pairs, rival_scores, strict=True)]
-    own_ids, rival_ids = ume.tokenize([r for r, _, _ in pairs], modality), ume.tokenize(rivals, modality)
-    unigram_won = [unigram.score(a[1:-1]) > unigram.score(b[1:-1]) for a, b in zip(own_ids, rival_ids, strict=True)]
-    return UmeFigures(
-        len(real), float(perplexity), float(baseline), len(pairs), float(np.mean(won)), float(np.mean(unigram_won))
-    )
+        pairs = [compete("4 % replaced", [corrupt_letters(s, modality, rng, rate=0.04) for s in real])]
+    return UmeFigures(len(real), float(perplexity), float(baseline), pairs)
 
 
 @torch.inference_mode()

@@ -12,6 +12,12 @@ from lobster.evaluation import policy_perplexity, sample, smiles_metrics, ume_fi
 from lobster.model import Ume
 from lobster.pretraining.run import TRAINING_FILE, CorpusArguments
 
+_PAIRS_NOTE = """
+
+A pair is a real sequence and a corruption of it, won where the real one has the higher pseudo-likelihood. RDKit accepts
+every step of a SMILES's corruption, and both are scored in canonical form; replacements are drawn as often as the tokens come
+in training, so many of the results are plausible molecules."""
+
 
 def publish(folder: str, target: str, corpus: CorpusArguments, sources: str | None = None) -> None:
     """Measure a model that a training command wrote, and write it to ``target`` in float16 with a model card.
@@ -33,23 +39,18 @@ def _publish_ume(folder: str, target: str, corpus: CorpusArguments) -> str:
     ume = Ume.from_pretrained(folder)
     train = corpus.corpora()
     rows = [
-        "| held-out | sequences | pseudo-perplexity | unigram | pairs won | unigram |",
-        "|---|---|---|---|---|---|",
+        "| held-out | sequences | pseudo-perplexity | unigram | real against corrupted | pairs won | unigram |",
+        "|---|---|---|---|---|---|---|",
     ]
     for modality, sequences in corpus.corpora(heldout=True).items():
         f = ume_figures(ume, modality, train[modality], sequences)
-        rows.append(
-            f"| {modality} | {f.count} | {f.pseudo_perplexity:.2f} | {f.unigram_perplexity:.2f} "
-            f"| {f.pairs_won:.1%} of {f.pairs} | {f.unigram_pairs_won:.1%} |"
-        )
+        left = f"| {modality} | {f.count} | {f.pseudo_perplexity:.2f} | {f.unigram_perplexity:.2f} |"
+        for p in f.pairs:
+            rows.append(f"{left} {p.corruption} | {p.won:.1%} of {p.count} | {p.unigram_won:.1%} |")
+            left = "| | | | |"
     nn.Module.to(ume.model, torch.float16)
     ume.save_pretrained(target)
-    return (
-        "\n".join(rows)
-        + "\n\nA pair is a real sequence and a corruption of it: 4 tokens replaced one by one, each step "
-        "accepted by RDKit, for SMILES; 4 % of the letters replaced else. It is won where the real one has the higher "
-        "pseudo-likelihood."
-    )
+    return "\n".join(rows) + _PAIRS_NOTE
 
 
 def _publish_policy(folder: str, target: str, corpus: CorpusArguments) -> str:

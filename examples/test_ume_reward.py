@@ -12,6 +12,7 @@ import argparse
 import sys
 
 import numpy as np
+from transformers.utils.logging import disable_progress_bar
 
 from lobster.constants import Modality
 from lobster.evaluation.corruption import corrupt_letters, swap_tokens
@@ -117,6 +118,7 @@ def main() -> int:
     parser.add_argument("--tokenizers", help="folder of tokenizers, for a .ckpt")
     parser.add_argument("--device", help="cuda or cpu; CUDA where there is one")
     arguments = parser.parse_args()
+    disable_progress_bar()
     try:
         ume = Ume.from_pretrained(arguments.ume, device=arguments.device, tokenizers=arguments.tokenizers)
     except (FileNotFoundError, ValueError) as error:

@@ -14,12 +14,14 @@ a prompt a line. Any parameter of TRL's GRPOConfig can be given as `--name value
 import argparse
 import sys
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
 import yaml
 from datasets import Dataset, load_dataset
 from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback, ProgressCallback
+from transformers.utils.logging import disable_progress_bar
 
 from lobster.constants import Modality
 from lobster.evaluation import sample
@@ -56,6 +58,8 @@ def main() -> None:
     parser.add_argument("--device", default=None, help="cuda or cpu; CUDA where there is one")
     parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint in output_dir")
     arguments, rest = parser.parse_known_args()
+    disable_progress_bar()  # transformers' own, one for each file it reads
+    warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
     try:
         settings = parse_settings(rest)
         if arguments.dataset:

@@ -88,8 +88,8 @@ class UmeGRPOTrainer(GRPOTrainer):
         with self.memory.paused():
             return super().evaluate(*args, **kwargs)
 
-    def create_model_card(
-        self, model_name: str | None = None, dataset_name: str | None = None, tags: Any = None
+    def create_model_card(  # type: ignore[override]  # TRL's signature is not transformers' either
+        self, model_name: str | None = None, dataset_name: str | None = None, tags: str | list[str] | None = None
     ) -> None:
         """Write a card about a policy of molecules (TRL's own asks it about time machines)."""
         if not self.is_world_process_zero():

@@ -195,6 +195,8 @@ def create_ume_grpo_trainer(
     if eval_dataset is not None:
         for part in eval_dataset.values() if isinstance(eval_dataset, dict) else [eval_dataset]:
             _check_dataset(part, "eval_dataset")
+        group = settings.get("num_generations_eval") or settings.get("num_generations", GRPOConfig.num_generations)
+        settings.setdefault("per_device_eval_batch_size", group)  # whole groups, whatever their size
     _check_batches(settings, train_dataset)
     args = GRPOConfig(output_dir=str(output_dir), **settings)
 

@@ -234,8 +234,7 @@ def test_an_evaluation_neither_uses_nor_fills_the_memory(tiny_policy, tiny_ume, 
         prompts,
         prompts,
         output_dir=tmp_path,
-        num_generations_eval=8,
-        per_device_eval_batch_size=8,
+        num_generations_eval=5,
         **SMALL,
     )
     trainer.train()

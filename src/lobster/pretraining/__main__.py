@@ -17,7 +17,7 @@ from lobster.tokenization import smiles_tokens
 USAGE = """usage: python -m lobster.pretraining COMMAND [arguments]
 
   ume         train an encoder:   --smiles F --amino_acid F --nucleotide F --output_dir D [--size mini]
-  policy      train a policy:     --smiles F --output_dir D
+  policy      train a policy:     --smiles F --output_dir D [--start D]
   publish     measure a trained model and write it in float16 with a card:
               --folder D --target D --smiles F --heldout_smiles F … [--sources F]
   vocabulary  print the SMILES vocabulary of a corpus:  FILE
@@ -31,6 +31,13 @@ class ModelArguments:
     """Which model to train."""
 
     size: str = field(default="mini", metadata={"help": "size of the UME", "choices": list(SIZES)})
+
+
+@dataclass
+class PolicyArguments:
+    """Which policy to train."""
+
+    start: str | None = field(default=None, metadata={"help": "policy to go on from, an output_dir of this command"})
 
 
 @dataclass
@@ -49,8 +56,8 @@ def main(arguments: list[str]) -> None:
             model, corpus, run = _parse(rest, ModelArguments, CorpusArguments, RunArguments)
             train_ume(model.size, corpus, run)
         case ["policy", *rest]:
-            corpus, run = _parse(rest, CorpusArguments, RunArguments)
-            train_policy(corpus, run)
+            policy, corpus, run = _parse(rest, PolicyArguments, CorpusArguments, RunArguments)
+            train_policy(corpus, run, policy.start)
         case ["publish", *rest]:
             model, corpus = _parse(rest, PublishArguments, CorpusArguments)
             publish(model.folder, model.target, corpus, model.sources)

@@ -2,6 +2,8 @@
 
 import re
 from collections import Counter
+from collections.abc import Collection
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,7 +13,14 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Split
 from tokenizers.processors import TemplateProcessing
 from torch import Tensor
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, set_seed
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerFast,
+    set_seed,
+)
 
 from lobster.constants import Modality
 from lobster.pretraining.corpus import CorpusError
@@ -20,6 +29,8 @@ from lobster.tokenization.vocabulary import SMILES_PATTERN
 
 MAX_LENGTH = 128
 _MIN_COUNT_SHARE = 3e-5  # a token rarer than this among all tokens is left out, and the molecules that hold it
+
+_split = re.compile(SMILES_PATTERN).findall
 
 
 def policy_tokenizer(tokens: list[str]) -> PreTrainedTokenizerFast:
@@ -66,35 +77,61 @@ class CausalCollator:
         }
 
 
-def usable(corpus: list[str]) -> tuple[list[str], list[str]]:
-    """Return the molecules that a small policy can learn, and the vocabulary that spells them.
-
-    Left out: molecules of several fragments, with rare tokens, or longer than `MAX_LENGTH`.
-    """
-    split = re.compile(SMILES_PATTERN).findall
+def vocabulary(corpus: list[str]) -> list[str]:
+    """Return the tokens of a corpus that a small policy should learn, the most frequent first; no `.`: one fragment."""
     counts: Counter[str] = Counter()
     for smiles in corpus:
-        counts.update(split(smiles))
-    total = counts.total()
-    tokens = sorted(
-        (t for t, n in counts.items() if n >= _MIN_COUNT_SHARE * total and t != "."), key=lambda t: -counts[t]
-    )
+        counts.update(_split(smiles))
+    least = _MIN_COUNT_SHARE * counts.total()
+    return [token for token, count in counts.most_common() if count >= least and token != "."]
+
+
+def usable(corpus: list[str], tokens: Collection[str]) -> list[str]:
+    """Return the molecules that the tokens spell and that are no longer than `MAX_LENGTH`.
+
+    Raises:
+        CorpusError: None is left.
+    """
     known = set(tokens)
-    kept = [smiles for smiles in corpus if len(found := split(smiles)) <= MAX_LENGTH - 2 and known.issuperset(found)]
+    kept = [smiles for smiles in corpus if len(found := _split(smiles)) <= MAX_LENGTH - 2 and known.issuperset(found)]
     if not kept:
-        raise CorpusError("no molecule of the corpus is left: each has several fragments or only rare tokens")
-    return kept, tokens
+        raise CorpusError("no molecule of the corpus is left: each is long or has several fragments or rare tokens")
+    return kept
 
 
-def train_policy(corpus: CorpusArguments, run: RunArguments, width: int = 256, layers: int = 4) -> None:
-    """Train a SMILES policy and save it in ``run.output_dir``."""
+def train_policy(
+    corpus: CorpusArguments, run: RunArguments, start: str | None = None, width: int = 256, layers: int = 4
+) -> None:
+    """Train a SMILES policy, anew or from one that is there, and save it in ``run.output_dir``.
+
+    Args:
+        corpus: Which molecules; SMILES alone.
+        run: Everything about the run.
+        start: A policy's folder to go on from, with its vocabulary.
+        width: Width of a new policy.
+        layers: Layers of a new policy.
+    """
     set_seed(run.seed)
     corpora = corpus.corpora()
     if list(corpora) != [Modality.SMILES]:
         raise CorpusError(f"a policy learns from --smiles alone, got {', '.join(corpora) or 'no file'}")
-    molecules, tokens = usable(corpora[Modality.SMILES])
-    tokenizer = policy_tokenizer(tokens)
-    model = LlamaForCausalLM(
+    molecules = corpora[Modality.SMILES]
+    tokenizer: Any
+    model: Any
+    if start:
+        tokenizer = AutoTokenizer.from_pretrained(start)
+        model = AutoModelForCausalLM.from_pretrained(start, dtype=torch.float32)
+    else:
+        tokenizer = policy_tokenizer(vocabulary(molecules))
+        model = _new_policy(tokenizer, width, layers)
+    molecules = usable(molecules, tokenizer.get_vocab())
+    train(model, CausalCollator(tokenizer), {Modality.SMILES: molecules}, MAX_LENGTH, corpus, run, start)
+    model.save_pretrained(run.output_dir)
+    tokenizer.save_pretrained(run.output_dir)
+
+
+def _new_policy(tokenizer: PreTrainedTokenizerFast, width: int, layers: int) -> LlamaForCausalLM:
+    return LlamaForCausalLM(
         LlamaConfig(
             vocab_size=len(tokenizer),
             hidden_size=width,
@@ -107,6 +144,3 @@ def train_policy(corpus: CorpusArguments, run: RunArguments, width: int = 256, l
             pad_token_id=tokenizer.pad_token_id,
         )
     )
-    train(model, CausalCollator(tokenizer), {Modality.SMILES: molecules}, MAX_LENGTH, corpus, run)
-    model.save_pretrained(run.output_dir)
-    tokenizer.save_pretrained(run.output_dir)

@@ -71,13 +71,15 @@ def _publish_policy(folder: str, target: str, corpus: CorpusArguments) -> str:
 
 
 def _write_card(target: Path, is_ume: bool, training: dict, figures: str, sources: str) -> None:
-    modalities = ", ".join(f"{count:,} {Modality(name).value}" for name, count in training["sequences"].items())
     what = (
         "A Universal Molecular Encoder: a masked language model over SMILES, proteins and nucleotides."
         if is_ume
         else "A Llama-type causal language model that writes SMILES: a policy to start reinforcement learning from."
     )
-    steps, tokens = training["steps"], training["steps"] * training["batch_tokens"]
+    stages = [training]
+    while stages[0].get("earlier"):
+        stages.insert(0, stages[0]["earlier"])
+    trained = "\n".join(_stage(stage, is_ume) for stage in stages)
     card = f"""---
 license: apache-2.0
 library_name: transformers
@@ -90,12 +92,22 @@ pipeline_tag: {"fill-mask" if is_ume else "text-generation"}
 
 ## Training
 
-`python -m lobster.pretraining {"ume" if is_ume else "policy"}`: {steps:,} steps of about {training["batch_tokens"]:,} tokens
-({tokens / 1e6:.1f}M in all{f", {training['mixture']}" if is_ume else ""}), peak learning rate {training["learning_rate"]:g},
-drawn from {modalities} sequences.
+`python -m lobster.pretraining {"ume" if is_ume else "policy"}`:
+
+{trained}
 
 ## Held-out figures
 
 {figures}
 """
     (target / "README.md").write_text(card + (f"\n## Data\n\n{sources.strip()}\n" if sources else ""))
+
+
+def _stage(facts: dict, is_ume: bool) -> str:
+    steps, batch = facts["steps"], facts["batch_tokens"]
+    drawn = ", ".join(f"{count:,} {Modality(name).value}" for name, count in facts["sequences"].items())
+    mixture = f", {facts['mixture']}" if is_ume else ""
+    return (
+        f"- {steps:,} steps of about {batch:,} tokens ({steps * batch / 1e6:.1f}M in all{mixture}), peak learning rate "
+        f"{facts['learning_rate']:g}, drawn from {drawn} sequences"
+    )

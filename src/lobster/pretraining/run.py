@@ -7,10 +7,10 @@ from pathlib import Path
 
 import torch
 from transformers import PreTrainedModel, Trainer, TrainingArguments
-from transformers.trainer_utils import get_last_checkpoint
 
 from lobster.constants import Modality
 from lobster.pretraining.corpus import Batches, read_sequences
+from lobster.resume import last_checkpoint
 
 # What a model was trained on, in its output_dir.
 TRAINING_FILE = "training.json"
@@ -75,6 +75,7 @@ def train(
     max_length: int,
     corpus: CorpusArguments,
     run: RunArguments,
+    start: str | None = None,
 ) -> None:
     """Train a model, from its last checkpoint in ``output_dir`` if there is one; note what it was trained on.
 
@@ -85,12 +86,16 @@ def train(
         max_length: Longest input in tokens.
         corpus: The mixture and the size of a batch.
         run: Everything else.
+        start: Where the model was loaded from, if it is not new.
     """
     world = max(1, run.world_size)
     shares = {m: share for m, share in corpus.shares().items() if m in corpora}
     batches = Batches(corpora, run.max_steps * world, corpus.batch_tokens, max_length, shares, run.seed)
     trainer = Trainer(model=model, args=run, train_dataset=batches, data_collator=lambda items: collate(*items[0]))
-    last = get_last_checkpoint(run.output_dir) if Path(run.output_dir).is_dir() else None
+    try:
+        last = str(last_checkpoint(run.output_dir))
+    except FileNotFoundError:
+        last = None
     trainer.train(resume_from_checkpoint=run.resume_from_checkpoint or last)
     facts = {
         "parameters": model.num_parameters(),
@@ -98,6 +103,7 @@ def train(
         "batch_tokens": corpus.batch_tokens * world,
         "learning_rate": run.learning_rate,
         "mixture": corpus.mixture,
+        "earlier": json.loads((Path(start) / TRAINING_FILE).read_text()) if start else None,
         "sequences": {modality.value: len(sequences) for modality, sequences in corpora.items()},
     }
     (Path(run.output_dir) / TRAINING_FILE).write_text(json.dumps(facts, indent=2) + "\n")

@@ -16,7 +16,6 @@ temperature pulls harder towards what the encoder likes, a higher beta back to w
 
 import difflib
 import inspect
-import json
 import math
 import os
 from pathlib import Path
@@ -32,6 +31,7 @@ from lobster.constants import Modality
 from lobster.device import resolve_device
 from lobster.model import Ume
 from lobster.model.checkpoints import find_model
+from lobster.resume import last_checkpoint
 from lobster.rl_training.diversity import NoveltyMemory
 from lobster.rl_training.reward_functions import create_ume_reward_wrapper
 
@@ -124,25 +124,6 @@ class UmeGRPOTrainer(GRPOTrainer):
         if self.memory is not None:
             self.memory.load(resume_from_checkpoint)
         super()._load_from_checkpoint(resume_from_checkpoint, model)
-
-
-def last_checkpoint(output_dir: str | Path) -> Path:
-    """Return the last whole checkpoint of a run; one that a killed process left half-written is passed over.
-
-    Raises:
-        FileNotFoundError: There is none.
-    """
-    folders = [f for f in Path(output_dir).glob(f"{PREFIX_CHECKPOINT_DIR}-*") if f.name.split("-")[-1].isdigit()]
-    for folder in sorted(folders, key=lambda f: int(f.name.split("-")[-1]), reverse=True):
-        try:
-            json.loads((folder / "trainer_state.json").read_text())
-        except (OSError, ValueError):
-            continue
-        return folder
-    raise FileNotFoundError(
-        f"{output_dir} holds no whole checkpoint to resume from: train without resume_from_checkpoint first "
-        "(save_steps says how often checkpoints are written)"
-    )
 
 
 def create_ume_grpo_trainer(

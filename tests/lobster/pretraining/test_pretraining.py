@@ -1,5 +1,6 @@
 """Training a UME and a policy: masking, vocabularies, and short runs from the command line."""
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,7 @@ from lobster.constants import Modality
 from lobster.model import Ume
 from lobster.pretraining.__main__ import main
 from lobster.pretraining.corpus import CorpusError
-from lobster.pretraining.policy import MAX_LENGTH, CausalCollator, policy_tokenizer, usable
+from lobster.pretraining.policy import MAX_LENGTH, CausalCollator, policy_tokenizer, usable, vocabulary
 from lobster.pretraining.ume import MaskingCollator
 from lobster.tokenization import make_tokenizer
 
@@ -75,14 +76,15 @@ def test_a_long_sequence_is_cut_but_ends_with_eos(collate: MaskingCollator):
 
 def test_usable_leaves_out_fragments_rare_tokens_and_long_molecules():
     common = ["CCO"] * 20_000
-    kept, tokens = usable([*common, "CCO.CCO", "[Na+]", "C" * (MAX_LENGTH - 2), "C" * (MAX_LENGTH - 1)])
-    assert kept == [*common, "C" * (MAX_LENGTH - 2)]
+    corpus = [*common, "CCO.CCO", "[Na+]", "C" * (MAX_LENGTH - 2), "C" * (MAX_LENGTH - 1)]
+    tokens = vocabulary(corpus)
     assert tokens == ["C", "O"]  # the most frequent first
+    assert usable(corpus, tokens) == [*common, "C" * (MAX_LENGTH - 2)]
 
 
 def test_usable_refuses_a_corpus_that_leaves_nothing():
     with pytest.raises(CorpusError, match="no molecule"):
-        usable(["CC.O", "[Na+].[Cl-]"])
+        usable(["CC.O", "[Na+].[Cl-]"], ["C", "O"])
 
 
 def test_policy_tokenizer_starts_a_prompt_and_joins_an_answer():
@@ -166,6 +168,66 @@ def test_a_killed_run_that_resumes_equals_an_unbroken_one(
     assert resumed.keys() == unbroken.keys()
     assert all(torch.equal(resumed[name], unbroken[name]) for name in unbroken)
     assert not all(torch.equal(halfway[name], unbroken[name]) for name in unbroken)
+
+
+def test_a_half_written_checkpoint_is_passed_over(
+    run: Callable[[str, Path], Path], finished: dict[str, Path], tmp_path: Path
+):
+    shutil.copytree(finished["policy"] / "checkpoint-2", tmp_path / "checkpoint-2")
+    (tmp_path / "checkpoint-3").mkdir()
+    resumed = load_file(run("policy", tmp_path) / "model.safetensors")
+    unbroken = load_file(finished["policy"] / "model.safetensors")
+    assert all(torch.equal(resumed[name], unbroken[name]) for name in unbroken)
+
+
+def test_a_policy_can_go_on_from_another_and_be_published(finished: dict[str, Path], tmp_path: Path):
+    corpus = tmp_path / "smiles.txt"
+    corpus.write_text("\n".join(["CCO", "CCN", "OCCO", "Zz", "[Xe]"]))
+    settings = "--max_steps 2 --batch_tokens 64 --use_cpu true --disable_tqdm true"
+    second, target = tmp_path / "second", tmp_path / "published"
+    start = ["--start", str(finished["policy"]), "--smiles", str(corpus), "--output_dir", str(second)]
+    main(["policy", *start, *settings.split()])
+    assert (
+        AutoTokenizer.from_pretrained(second).get_vocab()
+        == AutoTokenizer.from_pretrained(finished["policy"]).get_vocab()
+    )
+    before, after = (load_file(f / "model.safetensors") for f in (finished["policy"], second))
+    assert not all(torch.equal(before[name], after[name]) for name in before)
+
+    files = ["--smiles", str(corpus), "--heldout_smiles", str(corpus)]
+    main(["publish", "--folder", str(second), "--target", str(target), *files])
+    card = (target / "README.md").read_text()
+    assert "- 4 steps of about 64 tokens" in card
+    assert "- 2 steps of about 64 tokens (0.0M in all), peak learning rate 0.001, drawn from 3 SMILES sequences" in card
+    assert "validity of 1,000 samples" in card
+    assert {tensor.dtype for tensor in load_file(target / "model.safetensors").values()} == {torch.float16}
+
+
+def test_a_published_ume_has_its_figures_in_its_card(tiny_ume: Ume, tmp_path: Path):
+    source, target = tmp_path / "tiny", tmp_path / "published"
+    tiny_ume.save_pretrained(source)
+    facts = {"parameters": 1, "steps": 2, "batch_tokens": 3, "learning_rate": 0.1, "mixture": "smiles=1"}
+    (source / "training.json").write_text(json.dumps(facts | {"sequences": {"SMILES": 4}}))
+    files = {"smiles": MOLECULES, "amino_acid": PROTEINS, "nucleotide": ["ACGTACGTAC"] * 3}
+    arguments = []
+    for name, sequences in files.items():
+        (tmp_path / f"{name}.txt").write_text("\n".join(sequences))
+        arguments += [f"--{name}", str(tmp_path / f"{name}.txt"), f"--heldout_{name}", str(tmp_path / f"{name}.txt")]
+    (tmp_path / "sources.md").write_text("From the kitchen.")
+    sources = ["--sources", str(tmp_path / "sources.md")]
+    main(["publish", "--folder", str(source), "--target", str(target), *arguments, *sources])
+    card = (target / "README.md").read_text()
+    for text in (
+        "| SMILES | 20 |",
+        "4 tokens swapped",
+        "| amino_acid | 4 |",
+        "| nucleotide | 3 |",
+        "From the kitchen.",
+    ):
+        assert text in card
+    published, original = Ume.from_pretrained(target, device="cpu"), Ume.from_pretrained(source, device="cpu")
+    scores = published.compute_pseudo_likelihood(MOLECULES, "SMILES")
+    assert scores == pytest.approx(original.compute_pseudo_likelihood(MOLECULES, "SMILES"), rel=0.02)
 
 
 @pytest.mark.parametrize("command", ["ume", "policy"])

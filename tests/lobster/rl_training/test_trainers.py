@@ -16,8 +16,8 @@ from transformers import AutoModelForCausalLM, TrainerCallback
 from trl import GRPOTrainer
 
 from lobster.model import Ume
+from lobster.resume import last_checkpoint
 from lobster.rl_training import NoveltyMemory, create_ume_grpo_trainer, train_ume_grpo
-from lobster.rl_training.trainers import last_checkpoint
 
 SMALL = {
     "per_device_train_batch_size": 8,

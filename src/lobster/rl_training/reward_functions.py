@@ -58,7 +58,7 @@ class UmeRewardFunction:
     """
 
     def __init__(self, ume_model: Ume, temperature: float = 0.1, batch_size: int = 8):
-        if not (math.isfinite(temperature) and temperature > 0):
+        if not 1e-6 <= temperature <= 1e6:  # beyond that float32 rewards lose their meaning
             raise ValueError(f"temperature is {temperature}: expected a positive number, such as 0.1")
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}: expected at least 1")
@@ -92,26 +92,23 @@ class UmeRewardFunction:
         if isinstance(sequences, str):
             raise TypeError(f"expected a list of sequences, got one string: pass [{sequences[:20]!r}]")
         expected = [None if m is None else Modality(m) for m in modalities or [None] * len(sequences)]
-        max_length = self.ume_model.max_length
-        scored = [read_completion(s, m, max_length) for s, m in zip(sequences, expected, strict=True)]
-        for item in scored:
-            if item.outcome is Outcome.SCORED and self._num_tokens(item) > max_length:
-                item.outcome = Outcome.TOO_LONG
+        scored = [read_completion(s, m, self.ume_model.max_length) for s, m in zip(sequences, expected, strict=True)]
         for modality in Modality:
-            self._fill_in([s for s in scored if s.outcome is Outcome.SCORED and s.modality is modality])
+            if items := [s for s in scored if s.outcome is Outcome.SCORED and s.modality is modality]:
+                self._fill_in(items, modality)
         self._watch_failures(scored)
         return scored
 
-    def _num_tokens(self, item: Scored) -> int:
-        return len(self.ume_model.tokenize([item.sequence], item.modality)[0]) if item.modality else 0
-
-    def _fill_in(self, items: list[Scored]) -> None:
-        """Score sequences of one modality."""
-        if not items or items[0].modality is None:
-            return
-        sequences = [item.sequence for item in items]
+    def _fill_in(self, items: list[Scored], modality: Modality) -> None:
+        """Score sequences of one modality, except those that are too long."""
         try:
-            scores = self.ume_model.compute_pseudo_likelihood(sequences, items[0].modality, self.batch_size)
+            ids = self.ume_model.tokenize([item.sequence for item in items], modality)
+            for item, tokens in zip(items, ids, strict=True):
+                if len(tokens) > self.ume_model.max_length:
+                    item.outcome = Outcome.TOO_LONG
+            items = [item for item in items if item.outcome is Outcome.SCORED]
+            sequences = [item.sequence for item in items]
+            scores = self.ume_model.compute_pseudo_likelihood(sequences, modality, self.batch_size)
         except Exception as error:
             self._fail(items, f"{type(error).__name__}: {error}")
             return

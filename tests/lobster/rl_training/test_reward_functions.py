@@ -112,7 +112,7 @@ def test_any_text_gets_a_finite_reward_that_is_not_negative(tiny_ume, texts):
     assert all(math.isfinite(r) and 0 <= r <= 10 for r in rewards)
 
 
-@pytest.mark.parametrize("rubbish", [0, -1, math.nan, math.inf])
+@pytest.mark.parametrize("rubbish", [0, -1, math.nan, math.inf, 1e-40])
 def test_a_temperature_must_be_a_positive_number(tiny_ume, rubbish):
     with pytest.raises(ValueError, match="temperature is"):
         UmeRewardFunction(tiny_ume, rubbish)

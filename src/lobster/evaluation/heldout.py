@@ -81,7 +81,7 @@ def ume_figures(
     """
     rng = np.random.default_rng(seed)
     chosen = [heldout[i] for i in rng.permutation(len(heldout))[: 2 * count]]
-    train_ids = [ids[1:-1] for ids in ume.tokenize([train[i] for i in rng.permutation(len(train))[:20000]], modality)]
+    train_ids = [ids[1:-1] for ids in ume.tokenize([train[i] for i in rng.permutation(len(train))[:5000]], modality)]
     unigram = Unigram(train_ids, ume.model.config.vocab_size)
     real = [s for s, ids in zip(chosen, ume.tokenize(chosen, modality), strict=True) if len(ids) <= ume.max_length]
     real = real[:count]

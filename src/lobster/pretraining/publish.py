@@ -43,7 +43,8 @@ def _publish_ume(folder: str, target: str, corpus: CorpusArguments) -> str:
         "|---|---|---|---|---|---|---|",
     ]
     for modality, sequences in corpus.corpora(heldout=True).items():
-        f = ume_figures(ume, modality, train[modality], sequences)
+        count = 500 if modality is Modality.SMILES else 100  # proteins and genes are ten times as long
+        f = ume_figures(ume, modality, train[modality], sequences, count)
         left = f"| {modality} | {f.count} | {f.pseudo_perplexity:.2f} | {f.unigram_perplexity:.2f} |"
         for p in f.pairs:
             rows.append(f"{left} {p.corruption} | {p.won:.1%} of {p.count} | {p.unigram_won:.1%} |")

@@ -1,6 +1,6 @@
 """Reinforce a policy with a UME reward.
 
-Without arguments this is the demo: the SMILES policy that ships, the UME that ships, six minutes on two CPU cores, and a
+Without arguments this is the demo: the SMILES policy that ships, the UME that ships, a few minutes on two CPU cores, and a
 table of the policy before and after. With arguments: your model, your data.
 
     python examples/train_ume_grpo.py
@@ -32,7 +32,7 @@ from lobster.rl_training import UmeRewardFunction, create_ume_grpo_trainer, trai
 
 POLICY, UME = "smiles-policy-3M", "ume-mini-base-12M"
 
-# Chosen for six minutes on two cores: 64 molecules a step from the empty prompt, a learning rate for 3M parameters.
+# Chosen for four minutes on two cores: 64 molecules a step from the empty prompt, a learning rate for 3M parameters.
 DEMO: dict[str, Any] = {
     "per_device_train_batch_size": 64,
     "num_generations": 64,
@@ -40,7 +40,7 @@ DEMO: dict[str, Any] = {
     "lr_scheduler_type": "constant",
     "max_completion_length": 100,
     "logging_steps": 1,
-    "max_steps": 80,
+    "max_steps": 60,
     "save_steps": 20,
     "save_total_limit": 1,
     "seed": 0,

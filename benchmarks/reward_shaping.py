@@ -1,6 +1,6 @@
 """What the trainer's choices do to a policy: the demo under each of them. Prints a JSON object a line.
 
-python benchmarks/reward_shaping.py                     # every setting, about six minutes each on two cores
+python benchmarks/reward_shaping.py                     # every setting, about four minutes each on two cores
 python benchmarks/reward_shaping.py default plain       # some of them
 """
 

@@ -40,6 +40,7 @@ def test_the_demo_shows_before_and_after(tmp_path):
         ("prompts.jsonl", '{"prompt": "C"}\n' * 8),
         ("prompts.txt", "C\n" * 8),
     ],
+    ids=["csv", "jsonl", "txt"],
 )
 def test_your_own_prompts(tmp_path, name, content):
     (tmp_path / name).write_text(content)
@@ -59,6 +60,7 @@ def test_your_own_prompts(tmp_path, name, content):
         (["--model_path", "no-such-policy"], "not a model that ships (smiles-policy-3M, ume-mini-base-12M)"),
         (["--resume"], "no whole checkpoint"),
     ],
+    ids=["no file", "no data set", "keyword", "no value", "no UME", "no policy", "nothing to resume"],
 )
 def test_a_mistake_gets_one_line(tmp_path, arguments, message):
     (tmp_path / "empty.bin").write_bytes(b"")

@@ -43,7 +43,7 @@ def test_real_smiles_beat_corrupted_ones(held_out, shared):
 
     ume = Ume.from_pretrained(UME, device="cpu")
     train = read_sequences(shared("data/smiles/train.txt.gz"))[:20000]
-    figures = ume_figures(ume, Modality.SMILES, train, held_out(Modality.SMILES), count=300)
+    figures = ume_figures(ume, Modality.SMILES, train, held_out(Modality.SMILES), count=150)
     swapped, replaced = figures.pairs
     assert swapped.won >= 0.92
     assert replaced.won > replaced.unigram_won

@@ -263,7 +263,7 @@ def test_a_lower_temperature_pushes_harder(tiny_policy, tiny_ume, prompts, tmp_p
         )
         start = [p.detach().clone() for p in trainer.model.parameters()]
         trainer.train()
-        ends = trainer.model.parameters()
+        ends = [p.detach() for p in trainer.model.parameters()]
         return sum(float((p - q).norm() ** 2) for p, q in zip(start, ends, strict=True)) ** 0.5
 
     assert moved(0.01) > 5 * moved(0.1) > 0

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from lobster.constants import Modality
+from lobster.device import peak_flops
 from lobster.model import Ume
 
 SEQUENCES = {
@@ -33,12 +34,6 @@ def seconds(work: Callable[[], Any], repeats: int = 3) -> float:
             torch.cuda.synchronize()
         times.append(time.perf_counter() - start)
     return min(times)
-
-
-def peak_flops(device: torch.device, dtype: torch.dtype, size: int = 2048) -> float:
-    """Return the rate of a large square matrix product, in FLOP/s."""
-    a, b = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
-    return 2 * size**3 / seconds(lambda: a @ b, repeats=5)
 
 
 def scoring_flops(ume: Ume, sequences: list[str], modality: Modality) -> float:

@@ -1,6 +1,7 @@
 """The one rule for where a model runs and in which precision."""
 
 import os
+import time
 import warnings
 from functools import cache
 
@@ -41,3 +42,16 @@ def resolve_dtype(device: torch.device, dtype: torch.dtype | None = None) -> tor
     torch.float32
     """
     return torch.float32 if device.type == "cpu" or dtype is None else dtype
+
+
+def peak_flops(device: torch.device, dtype: torch.dtype, size: int = 2048) -> float:
+    """Measure the rate of a large square matrix product on a device, in FLOP/s: what everything else is held against."""
+    a, b = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
+    seconds = []
+    for _ in range(6):
+        start = time.perf_counter()
+        a @ b
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        seconds.append(time.perf_counter() - start)
+    return 2 * size**3 / min(seconds)

@@ -6,7 +6,7 @@ from typing import Any
 
 from transformers import HfArgumentParser
 
-from lobster.model.configuration import SIZES
+from lobster.model.configuration import SIZES, UmeConfig
 from lobster.pretraining.corpus import CorpusError, read_sequences
 from lobster.pretraining.policy import train_policy
 from lobster.pretraining.publish import publish
@@ -17,9 +17,8 @@ from lobster.tokenization import smiles_tokens
 USAGE = """usage: python -m lobster.pretraining COMMAND [arguments]
 
   ume         train an encoder:   --smiles F --amino_acid F --nucleotide F --output_dir D [--size mini]
-  policy      train a policy:     --smiles F --output_dir D [--start D]
-  publish     measure a trained model and write it in float16 with a card:
-              --folder D --target D --smiles F --heldout_smiles F … [--sources F]
+  policy      train a policy:     --smiles F | --amino_acid F | --nucleotide F  --output_dir D [--start D]
+  publish     write a trained model in float16 with a card:  --folder D --target D --scorecard F [--sources F]
   vocabulary  print the SMILES vocabulary of a corpus:  FILE
 
 COMMAND --help lists every argument. A run that was cut short goes on from its last checkpoint.
@@ -30,14 +29,15 @@ COMMAND --help lists every argument. A run that was cut short goes on from its l
 class ModelArguments:
     """Which model to train."""
 
-    size: str = field(default="mini", metadata={"help": "size of the UME", "choices": list(SIZES)})
-
-
-@dataclass
-class PolicyArguments:
-    """Which policy to train."""
-
-    start: str | None = field(default=None, metadata={"help": "policy to go on from, an output_dir of this command"})
+    size: str = field(default="mini", metadata={"help": "size of a new UME", "choices": list(SIZES)})
+    mask_rate: list[float] = field(
+        default_factory=lambda: [0.25],
+        metadata={"help": "share of the tokens to mask, or the lowest and highest share"},
+    )
+    max_length: int = field(
+        default=UmeConfig.max_position_embeddings,
+        metadata={"help": "longest input of this run; longer proteins and nucleotides are cut to random windows"},
+    )
 
 
 @dataclass
@@ -46,6 +46,7 @@ class PublishArguments:
 
     folder: str = field(metadata={"help": "output_dir of the training"})
     target: str = field(metadata={"help": "where to write the model"})
+    scorecard: str = field(metadata={"help": "file with the output of python -m lobster.evaluation for this model"})
     sources: str | None = field(default=None, metadata={"help": "Markdown file about the data, quoted in the card"})
 
 
@@ -54,13 +55,13 @@ def main(arguments: list[str]) -> None:
     match arguments:
         case ["ume", *rest]:
             model, corpus, run = _parse(rest, ModelArguments, CorpusArguments, RunArguments)
-            train_ume(model.size, corpus, run)
+            train_ume(model.size, model.mask_rate, model.max_length, corpus, run)
         case ["policy", *rest]:
-            policy, corpus, run = _parse(rest, PolicyArguments, CorpusArguments, RunArguments)
-            train_policy(corpus, run, policy.start)
+            corpus, run = _parse(rest, CorpusArguments, RunArguments)
+            train_policy(corpus, run)
         case ["publish", *rest]:
-            model, corpus = _parse(rest, PublishArguments, CorpusArguments)
-            publish(model.folder, model.target, corpus, model.sources)
+            [model] = _parse(rest, PublishArguments)
+            publish(model.folder, model.target, model.scorecard, model.sources)
         case ["vocabulary", file]:
             print("\n".join(smiles_tokens(read_sequences(file))))
         case _:

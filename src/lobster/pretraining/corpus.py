@@ -1,15 +1,23 @@
-"""Files of sequences, and the batches that a training run makes of them."""
+"""Files of sequences, and the compact cache of token ids that a training run reads.
+
+A corpus is tokenised once. Its token ids lie one after another in a memory map, one byte each where the corpus uses at most
+256 different tokens and two where it uses more, so that the share of a run fits into a few megabytes and nothing is tokenised
+twice, in this run or when it is resumed.
+"""
 
 import gzip
+import json
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
-from torch.utils.data import Dataset
 
 from lobster.constants import Modality
+
+_CONTENTS_FILE = "contents.json"
+_CHUNK = 1000  # sequences tokenised at a time: a tokenizer needs about 500 bytes of memory for a token
 
 
 class CorpusError(ValueError):
@@ -52,73 +60,109 @@ def _sequences(lines: Iterator[str]) -> Iterator[str]:
         yield "".join(record)
 
 
-class Batches(Dataset):
-    """A data set whose items are whole batches of sequences of about one length and of one modality.
+class TokenCorpus:
+    """Sequences as token ids, without special tokens: item i is the i-th, an int64 array.
 
-    The order of the items, what is in them and every later random choice follow from ``seed`` and the item's number,
-    so a run that resumes sees what an unbroken run would.
+    Attributes:
+        lengths: Tokens of each sequence.
 
-    Args:
-        corpora: Sequences of each modality.
-        num_batches: How many batches to make; a corpus that is too small is gone through again.
-        tokens: Padded tokens in a batch, about.
-        max_length: Longest input in tokens; a longer sequence is cut to a random window of that length.
-        mixture: Share of the batches of each modality; equal shares by default.
-        seed: Seed of every random choice.
+    >>> corpus = TokenCorpus.of([[25, 26, 25], [27]])
+    >>> corpus[0].tolist(), corpus.lengths.tolist()
+    ([25, 26, 25], [3, 1])
     """
 
-    def __init__(
-        self,
-        corpora: dict[Modality, list[str]],
-        num_batches: int,
-        tokens: int,
-        max_length: int,
-        mixture: dict[Modality, float] | None = None,
-        seed: int = 0,
-    ):
-        self.corpora, self.max_length, self.seed = corpora, max_length, seed
-        shares = np.array([(mixture or {}).get(m, 0.0 if mixture else 1.0) for m in corpora])
-        if shares.sum() <= 0:
-            raise CorpusError(f"the mixture {mixture} leaves nothing of the corpora {', '.join(corpora)}")
-        ends = np.round(shares.cumsum() / shares.sum() * num_batches).astype(int)
-        counts = np.diff(ends, prepend=0)
-        rng = np.random.default_rng(seed)
-        items: list[tuple[Modality, np.ndarray]] = []
-        for (modality, sequences), count in zip(corpora.items(), counts, strict=True):
-            items += _cut(modality, sequences, count, tokens, max_length, rng)
-        self.items = [items[i] for i in rng.permutation(len(items))]
+    def __init__(self, codes: np.ndarray, lengths: np.ndarray, token_ids: np.ndarray):
+        self._codes, self.lengths, self._token_ids = codes, lengths, token_ids
+        self._ends = lengths.cumsum(dtype=np.int64)
+
+    @classmethod
+    def of(cls, sequences: Sequence[Sequence[int] | np.ndarray]) -> Self:
+        """Pack sequences of token ids in memory."""
+        flat = np.concatenate([np.asarray(s, dtype=np.int64) for s in sequences])
+        token_ids, codes = np.unique(flat, return_inverse=True)
+        dtype = np.uint8 if len(token_ids) <= 256 else np.uint16
+        return cls(codes.astype(dtype), np.array([len(s) for s in sequences], dtype=np.uint32), token_ids)
 
     def __len__(self) -> int:
-        return len(self.items)
+        return len(self.lengths)
 
-    def __getitem__(self, number: int) -> tuple[Modality, list[str], np.random.Generator]:
-        """Return the modality, the sequences, and the generator for what else is random in this batch."""
-        modality, members = self.items[number]
-        rng = np.random.default_rng((self.seed, number))
-        sequences = [self.corpora[modality][i] for i in members]
-        return modality, [self._window(s, rng) if modality is not Modality.SMILES else s for s in sequences], rng
+    def __getitem__(self, i: int) -> np.ndarray:
+        return self.window(i, 0, int(self.lengths[i]))
 
-    def _window(self, sequence: str, rng: np.random.Generator) -> str:
-        excess = len(sequence) - (self.max_length - 2)
-        start = rng.integers(excess + 1) if excess > 0 else 0
-        return sequence[start : start + self.max_length - 2]
+    def window(self, i: int, start: int, length: int) -> np.ndarray:
+        """Return ``length`` token ids of sequence ``i`` from ``start`` on."""
+        first = self._ends[i] - self.lengths[i] + start
+        return self._token_ids[self._codes[first : first + length]]
+
+    def save(self, folder: Path) -> None:
+        """Write three arrays into a folder, which is made."""
+        folder.mkdir(parents=True, exist_ok=True)
+        np.save(folder / "codes.npy", self._codes)
+        np.save(folder / "lengths.npy", self.lengths)
+        np.save(folder / "token_ids.npy", self._token_ids)
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Map what `save` wrote."""
+        codes = np.load(folder / "codes.npy", mmap_mode="r")
+        return cls(codes, np.load(folder / "lengths.npy"), np.load(folder / "token_ids.npy"))
 
 
-def _cut(
-    modality: Modality, sequences: list[str], count: int, tokens: int, max_length: int, rng: np.random.Generator
-) -> list[tuple[Modality, np.ndarray]]:
-    """Cut a corpus, shuffled and sorted by length, into batches; pick ``count`` of them, each as often as the others."""
-    if count == 0:
-        return []
-    lengths = np.minimum([len(s) + 2 for s in sequences], max_length)
-    order = rng.permutation(len(sequences))
-    order = order[np.argsort(lengths[order], kind="stable")]
-    batches, start = [], 0
-    while start < len(order):
-        stop = start + 1
-        while stop < len(order) and lengths[order[stop]] * (stop + 1 - start) <= tokens:
-            stop += 1
-        batches.append(order[start:stop])
-        start = stop
-    rounds = [rng.permutation(len(batches)) for _ in range(-(-count // len(batches)))]
-    return [(modality, batches[i]) for i in np.concatenate(rounds)[:count]]
+def cached_corpora(
+    folder: Path,
+    files: Mapping[Modality, str],
+    tokenize: Callable[[Modality, list[str]], list[list[int]]],
+    budget: Mapping[Modality, int],
+    max_bytes: int,
+    seed: int = 0,
+) -> dict[Modality, TokenCorpus]:
+    """Tokenise random sequences of each file, as many as a run will read, into a folder; or map what is there already.
+
+    Args:
+        folder: Where the cache is. A cache of the same files is used as it is, so that a run resumes on the same data.
+        files: The file of each modality.
+        tokenize: Makes token ids without special tokens of sequences; an empty answer leaves a sequence out.
+        budget: Tokens that the run will read of each modality.
+        max_bytes: Most bytes of token ids in all. A run that reads more goes over the cache several times.
+        seed: Of the choice of sequences.
+
+    Raises:
+        CorpusError: The folder holds a cache of other files, or a file leaves nothing to train on.
+        FileNotFoundError: A file is not there.
+    """
+    contents = {modality.value: Path(file).name for modality, file in files.items()}
+    if (folder / _CONTENTS_FILE).is_file():
+        found = json.loads((folder / _CONTENTS_FILE).read_text())
+        if found != contents:
+            raise CorpusError(f"{folder} was made from {found}, not from {contents}: delete it or name another --cache")
+        return {modality: TokenCorpus.load(folder / modality.value) for modality in files}
+    total = sum(budget[modality] for modality in files)
+    for modality, file in files.items():
+        corpus = _tokenized(
+            read_sequences(file), lambda chunk, m=modality: tokenize(m, chunk), budget[modality],
+            max_bytes * budget[modality] / total, seed,
+        )  # fmt: skip
+        if corpus is None:
+            raise CorpusError(f"{file} leaves nothing to train on: every {modality} sequence is too long or unknown")
+        corpus.save(folder / modality.value)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / _CONTENTS_FILE).write_text(json.dumps(contents) + "\n")  # last: a cache that was cut short is made anew
+    return {modality: TokenCorpus.load(folder / modality.value) for modality in files}
+
+
+def _tokenized(
+    sequences: list[str], tokenize: Callable, max_tokens: float, max_bytes: float, seed: int
+) -> TokenCorpus | None:
+    order = np.random.default_rng(seed).permutation(len(sequences))
+    kept: list[np.ndarray] = []
+    tokens, different = 0, set()
+    for start in range(0, len(order), _CHUNK):
+        for ids in tokenize([sequences[i] for i in order[start : start + _CHUNK]]):
+            if not ids:
+                continue
+            different.update(ids)
+            tokens += len(ids)
+            if kept and (tokens > max_tokens or tokens * (1 if len(different) <= 256 else 2) > max_bytes):
+                return TokenCorpus.of(kept)
+            kept.append(np.array(ids, dtype=np.uint32))
+    return TokenCorpus.of(kept) if kept else None

@@ -1,8 +1,11 @@
-"""Pretraining a starting policy: a small Llama-type causal language model that writes SMILES."""
+"""Pretraining a starting policy: a small Llama-type causal language model that writes sequences of one modality.
+
+SMILES are split atom-wise, proteins by letter and nucleotides by codon, so that what a nucleotide policy writes is in frame.
+"""
 
 import re
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -23,28 +26,35 @@ from transformers import (
 )
 
 from lobster.constants import Modality
-from lobster.pretraining.corpus import CorpusError
+from lobster.pretraining.corpus import CorpusError, read_sequences
 from lobster.pretraining.run import CorpusArguments, RunArguments, train
 from lobster.tokenization.vocabulary import SMILES_PATTERN
 
 MAX_LENGTH = 128
-_MIN_COUNT_SHARE = 3e-5  # a token rarer than this among all tokens is left out, and the molecules that hold it
+_MIN_COUNT_SHARE = 3e-5  # a token rarer than this among all tokens is left out, and the sequences that hold it
 
-_split = re.compile(SMILES_PATTERN).findall
+# How sequences are split into tokens.
+PATTERNS = {
+    Modality.SMILES: SMILES_PATTERN,
+    Modality.AMINO_ACID: r"[\s\S]",
+    Modality.NUCLEOTIDE: r"[ACGTacgt]{3}|[\s\S]",
+}
 
 
-def policy_tokenizer(tokens: list[str]) -> PreTrainedTokenizerFast:
-    """Build a SMILES tokenizer for a causal model: `<bos>` before a prompt, nothing after it, and a decoder that joins.
+def policy_tokenizer(tokens: Sequence[str], modality: Modality) -> PreTrainedTokenizerFast:
+    """Build a tokenizer for a causal model: `<bos>` before a prompt, nothing after it, and a decoder that joins.
 
-    >>> tokenizer = policy_tokenizer(["C", "O", "[NH+]"])
+    >>> tokenizer = policy_tokenizer(["C", "O", "[NH+]"], Modality.SMILES)
     >>> tokenizer("C[NH+]").input_ids
     [0, 4, 6]
     >>> tokenizer.decode([0, 4, 6, 1], skip_special_tokens=True)
     'C[NH+]'
+    >>> policy_tokenizer(["ATG", "TAA"], Modality.NUCLEOTIDE).tokenize("ATGTAA")
+    ['ATG', 'TAA']
     """
     vocabulary = {token: i for i, token in enumerate(("<bos>", "<eos>", "<pad>", "<unk>", *tokens))}
     backend = Tokenizer(WordLevel(vocabulary, unk_token="<unk>"))
-    backend.pre_tokenizer = Split(Regex(SMILES_PATTERN), "isolated")
+    backend.pre_tokenizer = Split(Regex(PATTERNS[modality]), "isolated")
     backend.decoder = Fuse()
     backend.post_processor = TemplateProcessing(single="<bos> $A", special_tokens=[("<bos>", 0)])
     return PreTrainedTokenizerFast(
@@ -60,14 +70,15 @@ def policy_tokenizer(tokens: list[str]) -> PreTrainedTokenizerFast:
 
 
 class CausalCollator:
-    """Tokenises a batch as `<bos> … <eos>` and pads it on the right."""
+    """Puts `<bos> … <eos>` around token ids and pads them on the right."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerFast):
         self.tokenizer = tokenizer
 
-    def __call__(self, modality: Modality, sequences: list[str], rng: np.random.Generator) -> dict[str, Tensor]:
+    def __call__(self, modality: Modality, sequences: list[np.ndarray], rng: np.random.Generator) -> dict[str, Tensor]:
         """Return ``input_ids``, ``attention_mask`` and ``labels`` (−100 at padding), each (sequences, length)."""
-        rows = [torch.tensor([*ids, self.tokenizer.eos_token_id]) for ids in self.tokenizer(sequences).input_ids]
+        first, last = self.tokenizer.bos_token_id, self.tokenizer.eos_token_id
+        rows = [torch.tensor([first, *ids, last]) for ids in sequences]
         labels = torch.nn.utils.rnn.pad_sequence(rows, True, -100)
         real = labels != -100
         return {
@@ -77,55 +88,52 @@ class CausalCollator:
         }
 
 
-def vocabulary(corpus: list[str]) -> list[str]:
+def vocabulary(corpus: Sequence[str], modality: Modality) -> list[str]:
     """Return the tokens of a corpus that a small policy should learn, the most frequent first; no `.`: one fragment."""
+    split = re.compile(PATTERNS[modality]).findall
     counts: Counter[str] = Counter()
-    for smiles in corpus:
-        counts.update(_split(smiles))
+    for sequence in corpus:
+        counts.update(split(sequence))
     least = _MIN_COUNT_SHARE * counts.total()
     return [token for token, count in counts.most_common() if count >= least and token != "."]
 
 
-def usable(corpus: list[str], tokens: Collection[str]) -> list[str]:
-    """Return the molecules that the tokens spell and that are no longer than `MAX_LENGTH`.
-
-    Raises:
-        CorpusError: None is left.
-    """
-    known = set(tokens)
-    kept = [smiles for smiles in corpus if len(found := _split(smiles)) <= MAX_LENGTH - 2 and known.issuperset(found)]
-    if not kept:
-        raise CorpusError("no molecule of the corpus is left: each is long or has several fragments or rare tokens")
-    return kept
+def usable(ids: Sequence[int], unknown: int) -> bool:
+    """Say whether a policy can learn a sequence: all its tokens are known, and it has room for `<bos>` and `<eos>`."""
+    return len(ids) <= MAX_LENGTH - 2 and unknown not in ids
 
 
-def train_policy(
-    corpus: CorpusArguments, run: RunArguments, start: str | None = None, width: int = 256, layers: int = 4
-) -> None:
-    """Train a SMILES policy, anew or from one that is there, and save it in ``run.output_dir``.
+def train_policy(corpus: CorpusArguments, run: RunArguments, width: int = 256, layers: int = 4) -> None:
+    """Train a policy on one modality, anew or from ``run.start`` with its vocabulary, and save it in ``run.output_dir``.
 
     Args:
-        corpus: Which molecules; SMILES alone.
+        corpus: Which sequences; of one modality. Those with rare tokens or more than `MAX_LENGTH` are left out.
         run: Everything about the run.
-        start: A policy's folder to go on from, with its vocabulary.
         width: Width of a new policy.
         layers: Layers of a new policy.
+
+    Raises:
+        CorpusError: No file or several were named, or one leaves nothing to train on.
     """
     set_seed(run.seed)
-    corpora = corpus.corpora()
-    if list(corpora) != [Modality.SMILES]:
-        raise CorpusError(f"a policy learns from --smiles alone, got {', '.join(corpora) or 'no file'}")
-    molecules = corpora[Modality.SMILES]
+    files = corpus.files()
+    if len(files) != 1:
+        raise CorpusError(f"a policy learns from the file of one modality, got {', '.join(files) or 'no file'}")
     tokenizer: Any
     model: Any
-    if start:
-        tokenizer = AutoTokenizer.from_pretrained(start)
-        model = AutoModelForCausalLM.from_pretrained(start, dtype=torch.float32)
+    if run.start:
+        tokenizer = AutoTokenizer.from_pretrained(run.start)
+        model = AutoModelForCausalLM.from_pretrained(run.start, dtype=torch.float32)
     else:
-        tokenizer = policy_tokenizer(vocabulary(molecules))
+        [(modality, file)] = files.items()
+        tokenizer = policy_tokenizer(vocabulary(read_sequences(file), modality), modality)
         model = _new_policy(tokenizer, width, layers)
-    molecules = usable(molecules, tokenizer.get_vocab())
-    train(model, CausalCollator(tokenizer), {Modality.SMILES: molecules}, MAX_LENGTH, corpus, run, start)
+
+    def tokenize(modality: Modality, sequences: list[str]) -> list[list[int]]:
+        rows = tokenizer(sequences, add_special_tokens=False, verbose=False).input_ids
+        return [ids if usable(ids, tokenizer.unk_token_id) else [] for ids in rows]
+
+    train(model, tokenize, CausalCollator(tokenizer), MAX_LENGTH, corpus, run)
     model.save_pretrained(run.output_dir)
     tokenizer.save_pretrained(run.output_dir)
 

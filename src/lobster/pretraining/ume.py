@@ -8,41 +8,67 @@ from transformers import PreTrainedTokenizerFast, set_seed
 from lobster.constants import Modality
 from lobster.model import Ume, UmeConfig, UmeForMaskedLM
 from lobster.model.configuration import SIZES
+from lobster.pretraining.initialization import look_at_neighbours
 from lobster.pretraining.run import CorpusArguments, RunArguments, train
 from lobster.tokenization import make_tokenizer
 
 
 class MaskingCollator:
-    """Tokenises a batch and replaces a share of each sequence's own tokens by `<mask>`."""
+    """Puts `<cls_modality> … <eos>` around token ids and replaces a share of each sequence's own tokens by `<mask>`.
 
-    def __init__(self, tokenizers: dict[Modality, PreTrainedTokenizerFast], mask_rate: float, max_length: int):
-        self.tokenizers, self.mask_rate, self.max_length = tokenizers, mask_rate, max_length
+    Args:
+        tokenizers: The tokenizer of each modality, for its special tokens.
+        mask_rate: The share, in (0, 1); or the lowest and the highest share, drawn from evenly for each batch.
+    """
 
-    def __call__(self, modality: Modality, sequences: list[str], rng: np.random.Generator) -> dict[str, Tensor]:
+    def __init__(self, tokenizers: dict[Modality, PreTrainedTokenizerFast], mask_rate: float | tuple[float, float]):
+        self.tokenizers, self.mask_rate = tokenizers, mask_rate
+
+    def __call__(self, modality: Modality, sequences: list[np.ndarray], rng: np.random.Generator) -> dict[str, Tensor]:
         """Return ``input_ids``, ``attention_mask`` and ``labels`` (−100 but at masks), each (sequences, length)."""
         tokenizer = self.tokenizers[modality]
-        encoded = tokenizer(sequences, padding=True, truncation=True, max_length=self.max_length, return_tensors="np")
-        ids, attention = encoded["input_ids"], encoded["attention_mask"].astype(bool)
-        own = attention & (ids != tokenizer.cls_token_id) & (ids != tokenizer.eos_token_id)
+        lengths = np.array([[len(ids)] for ids in sequences])
+        position = np.arange(lengths.max() + 2)
+        own = (position > 0) & (position <= lengths)
+        ids = np.full(own.shape, tokenizer.pad_token_id)
+        ids[:, 0] = tokenizer.cls_token_id
+        ids[own] = np.concatenate(sequences)
+        np.put_along_axis(ids, lengths + 1, tokenizer.eos_token_id, axis=1)
         # The tokens with the lowest random numbers of each row are masked: the same share of every row, one at least.
+        rate = self.mask_rate if isinstance(self.mask_rate, float) else rng.uniform(*self.mask_rate)
         draw = np.where(own, rng.random(ids.shape), np.inf)
-        count = np.maximum(1, np.round(own.sum(1) * self.mask_rate)).astype(int)
-        masked = own & (draw.argsort(1).argsort(1) < count[:, None])
-        labels = np.where(masked, ids, -100)
-        inputs = {"input_ids": torch.from_numpy(np.where(masked, tokenizer.mask_token_id, ids))}
-        if not attention.all():
-            inputs["attention_mask"] = torch.from_numpy(attention)
-        return inputs | {"labels": torch.from_numpy(labels)}
+        count = np.maximum(1, np.round(lengths * rate))
+        masked = own & (draw.argsort(1).argsort(1) < count)
+        inputs = {
+            "input_ids": torch.from_numpy(np.where(masked, tokenizer.mask_token_id, ids)),
+            "labels": torch.from_numpy(np.where(masked, ids, -100)),
+        }
+        if lengths.min() < lengths.max():
+            inputs["attention_mask"] = torch.from_numpy(position <= lengths + 1)
+        return inputs
 
 
-def train_ume(size: str, corpus: CorpusArguments, run: RunArguments) -> Ume:
-    """Train a UME of a named size and save it in ``run.output_dir``."""
+def train_ume(size: str, mask_rate: list[float], max_length: int, corpus: CorpusArguments, run: RunArguments) -> Ume:
+    """Train a UME, of a named size or the one that ``run.start`` names, and save it in ``run.output_dir``."""
     set_seed(run.seed)
-    model = UmeForMaskedLM(UmeConfig(**SIZES[size]))
-    tokenizers = {modality: make_tokenizer(modality) for modality in Modality}
-    max_length = model.config.max_position_embeddings
-    collate = MaskingCollator(tokenizers, model.config.mask_rate, max_length)
-    train(model, collate, corpus.corpora(), max_length, corpus, run)
-    ume = Ume(model, tokenizers)
+    if run.start:
+        ume = Ume.from_pretrained(run.start, device="cpu")
+    else:
+        config = UmeConfig(**SIZES[size], mask_rate=sum(mask_rate) / len(mask_rate))
+        model = UmeForMaskedLM(config)
+        look_at_neighbours(model)
+        ume = Ume(model, {modality: make_tokenizer(modality) for modality in Modality})
+    ume.unfreeze()
+    max_length = min(max_length, ume.max_length)
+
+    def tokenize(modality: Modality, sequences: list[str]) -> list[list[int]]:
+        tokenizer = ume.get_tokenizer(modality)
+        ids = tokenizer(sequences, add_special_tokens=False, split_special_tokens=True, verbose=False).input_ids
+        # A piece of a protein is a protein; a piece of a SMILES is none.
+        return [row if modality is not Modality.SMILES or len(row) <= max_length - 2 else [] for row in ids]
+
+    collate = MaskingCollator(ume.tokenizers, mask_rate[0] if len(mask_rate) == 1 else (mask_rate[0], mask_rate[1]))
+    train(ume.model, tokenize, collate, max_length, corpus, run)
+    ume.model.eval()
     ume.save_pretrained(run.output_dir)
     return ume

@@ -1,4 +1,4 @@
-"""Reading corpus files, and the batches that a run makes of them."""
+"""Reading corpus files, and the cache of token ids that is made of them."""
 
 import gzip
 from pathlib import Path
@@ -7,13 +7,9 @@ import numpy as np
 import pytest
 
 from lobster.constants import Modality
-from lobster.pretraining.corpus import Batches, CorpusError, read_sequences
+from lobster.pretraining.corpus import CorpusError, TokenCorpus, cached_corpora, read_sequences
 
 SMILES, PROTEIN = Modality.SMILES, Modality.AMINO_ACID
-CORPORA = {
-    SMILES: ["C" * n for n in (1, 2, 3, 5, 8, 13, 21, 34)] * 5,
-    PROTEIN: ["ACDEFGHIKLMNPQRSTVWY"[: 4 + n % 16] * (1 + n % 3) for n in range(60)],
-}
 
 
 @pytest.mark.parametrize(
@@ -71,77 +67,83 @@ def test_missing_file_is_named(tmp_path: Path, name: str):
         read_sequences(tmp_path / name)
 
 
-def test_each_item_is_of_one_modality():
-    batches = Batches(CORPORA, 20, tokens=64, max_length=64)
-    assert len(batches) == 20
-    for i in range(len(batches)):
-        modality, sequences, _ = batches[i]
-        assert sequences
-        assert set(sequences) <= set(CORPORA[modality])
+@pytest.mark.parametrize(("different", "itemsize"), [(2, 1), (256, 1), (257, 2), (1280, 2)])
+def test_a_token_takes_one_byte_while_256_kinds_are_enough(tmp_path: Path, different: int, itemsize: int):
+    sequences = [list(range(different)), [7], list(range(different - 1, -1, -1))]
+    TokenCorpus.of(sequences).save(tmp_path / "corpus")
+    corpus = TokenCorpus.load(tmp_path / "corpus")
+    assert [corpus[i].tolist() for i in range(len(corpus))] == sequences
+    assert corpus.window(2, 1, 0).tolist() == []
+    assert corpus.window(0, different - 2, 2).tolist() == [different - 2, different - 1]
+    codes = np.load(tmp_path / "corpus" / "codes.npy", mmap_mode="r")
+    assert codes.itemsize == itemsize
+    assert isinstance(codes, np.memmap)
 
 
-@pytest.mark.parametrize("tokens", [1, 40, 64, 500])
-def test_padded_tokens_keep_to_the_budget_but_for_single_sequences(tokens: int):
-    batches = Batches(CORPORA, 40, tokens=tokens, max_length=64)
-    for i in range(len(batches)):
-        _, sequences, _ = batches[i]
-        assert len(sequences) == 1 or len(sequences) * (max(map(len, sequences)) + 2) <= tokens
+class Letters:
+    """A tokenizer that counts what it is asked for; sequences with an x are left out."""
+
+    def __init__(self):
+        self.seen = 0
+
+    def __call__(self, modality: Modality, sequences: list[str]) -> list[list[int]]:
+        self.seen += len(sequences)
+        return [[] if "x" in s else list(map(ord, s)) for s in sequences]
 
 
-def test_every_sequence_is_in_some_batch():
-    batches = Batches({PROTEIN: CORPORA[PROTEIN]}, 60, tokens=100, max_length=64)
-    assert {s for i in range(len(batches)) for s in batches[i][1]} == set(CORPORA[PROTEIN])
+@pytest.fixture
+def files(tmp_path: Path) -> dict[Modality, str]:
+    rng = np.random.default_rng(0)
+    (tmp_path / "s.txt").write_text("\n".join("CNO"[i % 3] * (1 + i % 9) for i in range(3000)))
+    (tmp_path / "p.txt").write_text("\n".join("".join(rng.choice(list("ACDE"), 50)) for _ in range(3000)))
+    return {SMILES: str(tmp_path / "s.txt"), PROTEIN: str(tmp_path / "p.txt")}
 
 
-def test_items_follow_from_the_seed_and_their_number_alone():
-    one, two, other = (Batches(CORPORA, 20, tokens=64, max_length=20, seed=seed) for seed in (3, 3, 4))
-    forward = {i: one[i] for i in range(20)}
-    backward = {i: two[i] for i in reversed(range(20))}
-    for i in range(20):
-        assert forward[i][:2] == backward[i][:2] == one[i][:2]
-        assert forward[i][2].random() == backward[i][2].random()
-    assert [forward[i][1] for i in range(20)] != [other[i][1] for i in range(20)]
-    assert len({one[i][2].random() for i in range(20)}) == 20
+def tokens(corpus: TokenCorpus) -> int:
+    return sum(len(corpus[i]) for i in range(len(corpus)))
 
 
-@pytest.mark.parametrize(
-    ("mixture", "expected"),
-    [
-        (None, {SMILES: 20, PROTEIN: 20}),
-        ({SMILES: 0.75, PROTEIN: 0.25}, {SMILES: 30, PROTEIN: 10}),
-        ({SMILES: 3.0, PROTEIN: 1.0}, {SMILES: 30, PROTEIN: 10}),
-        ({PROTEIN: 1.0}, {PROTEIN: 40}),
-        ({SMILES: 0.6, PROTEIN: 0.2, Modality.NUCLEOTIDE: 0.2}, {SMILES: 30, PROTEIN: 10}),
-    ],
-)
-def test_mixture_is_the_share_of_the_batches(mixture: dict[Modality, float] | None, expected: dict[Modality, int]):
-    batches = Batches(CORPORA, 40, tokens=64, max_length=64, mixture=mixture)
-    found = [batches[i][0] for i in range(40)]
-    assert {modality: found.count(modality) for modality in set(found)} == expected
-    if len(expected) > 1:
-        assert len(set(found[:20])) > 1  # mixed, not one modality after the other
+def test_the_cache_holds_what_the_run_will_read_and_no_more(tmp_path: Path, files: dict[Modality, str]):
+    corpora = cached_corpora(tmp_path / "cache", files, Letters(), {SMILES: 2000, PROTEIN: 4000}, 10**6)
+    assert 1990 <= tokens(corpora[SMILES]) <= 2000
+    assert 3950 <= tokens(corpora[PROTEIN]) <= 4000
 
 
-def test_mixture_that_leaves_nothing_is_refused():
-    with pytest.raises(CorpusError, match=r"mixture.*amino_acid"):
-        Batches({PROTEIN: ["MKT"]}, 4, tokens=64, max_length=64, mixture={SMILES: 1.0})
+def test_the_cache_keeps_to_its_size_in_the_proportions_of_the_run(tmp_path: Path, files: dict[Modality, str]):
+    corpora = cached_corpora(tmp_path / "cache", files, Letters(), {SMILES: 20_000, PROTEIN: 60_000}, 8000)
+    assert 1990 <= tokens(corpora[SMILES]) <= 2000
+    assert 5950 <= tokens(corpora[PROTEIN]) <= 6000
 
 
-def test_a_small_corpus_is_gone_through_again_evenly():
-    batches = Batches({PROTEIN: ["M" * 10, "K" * 20, "T" * 30]}, 30, tokens=1, max_length=64)
-    seen = [batches[i][1][0][0] for i in range(30)]
-    assert {letter: seen.count(letter) for letter in "MKT"} == {"M": 10, "K": 10, "T": 10}
+def test_a_corpus_is_tokenised_once_and_is_not_needed_again(tmp_path: Path, files: dict[Modality, str]):
+    tokenize, budget = Letters(), {SMILES: 2000, PROTEIN: 4000}
+    first = cached_corpora(tmp_path / "cache", files, tokenize, budget, 10**6)
+    seen = tokenize.seen
+    Path(files[SMILES]).unlink()
+    again = cached_corpora(tmp_path / "cache", files, tokenize, budget, 10**6)
+    assert tokenize.seen == seen
+    assert all(np.array_equal(again[SMILES][i], first[SMILES][i]) for i in range(len(first[SMILES])))
 
 
-def test_long_proteins_are_cut_to_random_windows():
-    protein = "".join(np.random.default_rng(0).choice(list("ACDEFGHIKLMNPQRSTVWY"), 200))
-    batches = Batches({PROTEIN: [protein]}, 30, tokens=64, max_length=22)
-    windows = [batches[i][1][0] for i in range(30)]
-    assert all(len(window) == 20 and window in protein for window in windows)
-    assert len(set(windows)) > 10
+def test_a_cache_that_was_cut_short_is_made_anew(tmp_path: Path, files: dict[Modality, str]):
+    budget = {SMILES: 2000, PROTEIN: 4000}
+    first = cached_corpora(tmp_path / "cache", files, Letters(), budget, 10**6)
+    (tmp_path / "cache" / "contents.json").unlink()
+    (tmp_path / "cache" / "SMILES" / "codes.npy").write_bytes(b"half")
+    again = cached_corpora(tmp_path / "cache", files, Letters(), budget, 10**6)
+    assert tokens(again[SMILES]) == tokens(first[SMILES])
 
 
-def test_smiles_are_never_cut_to_windows():
-    smiles = "C" + "CO" * 50
-    batches = Batches({SMILES: [smiles]}, 3, tokens=64, max_length=22)
-    assert batches[0][1] == [smiles]
+def test_a_cache_of_other_files_is_refused(tmp_path: Path, files: dict[Modality, str]):
+    cached_corpora(tmp_path / "cache", files, Letters(), {SMILES: 10, PROTEIN: 10}, 10**6)
+    with pytest.raises(CorpusError, match="--cache"):
+        cached_corpora(tmp_path / "cache", {SMILES: files[SMILES]}, Letters(), {SMILES: 10}, 10**6)
+
+
+def test_sequences_that_the_tokenizer_leaves_out_are_not_in_the_cache(tmp_path: Path):
+    (tmp_path / "s.txt").write_text("CC\nxx\nOO\n")
+    corpora = cached_corpora(tmp_path / "cache", {SMILES: str(tmp_path / "s.txt")}, Letters(), {SMILES: 99}, 99)
+    assert len(corpora[SMILES]) == 2
+    (tmp_path / "x.txt").write_text("xx\n")
+    with pytest.raises(CorpusError, match=r"x\.txt leaves nothing"):
+        cached_corpora(tmp_path / "other", {SMILES: str(tmp_path / "x.txt")}, Letters(), {SMILES: 99}, 99)

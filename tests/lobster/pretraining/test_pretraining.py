@@ -12,9 +12,10 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from lobster.constants import Modality
-from lobster.model import Ume
+from lobster.model import Ume, UmeConfig, UmeForMaskedLM
 from lobster.pretraining.__main__ import main
 from lobster.pretraining.corpus import CorpusError
+from lobster.pretraining.initialization import OFFSETS, look_at_neighbours
 from lobster.pretraining.policy import MAX_LENGTH, CausalCollator, policy_tokenizer, usable, vocabulary
 from lobster.pretraining.ume import MaskingCollator
 from lobster.tokenization import make_tokenizer
@@ -27,13 +28,17 @@ NUCLEOTIDES = ["ATGCGTACG", "acgtacgt", "GATTACA"]
 
 @pytest.fixture(scope="module")
 def collate() -> MaskingCollator:
-    return MaskingCollator({modality: make_tokenizer(modality) for modality in Modality}, mask_rate=0.25, max_length=32)
+    return MaskingCollator({modality: make_tokenizer(modality) for modality in Modality}, mask_rate=0.25)
+
+
+def ids_of(modality: Modality, sequences: list[str]) -> list[np.ndarray]:
+    return [np.array(ids) for ids in make_tokenizer(modality)(sequences, add_special_tokens=False).input_ids]
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_a_quarter_of_the_own_tokens_of_each_row_is_masked(collate: MaskingCollator, seed: int):
     sequences = ["C" * n for n in range(1, 25)]
-    batch = collate(Modality.SMILES, sequences, np.random.default_rng(seed))
+    batch = collate(Modality.SMILES, ids_of(Modality.SMILES, sequences), np.random.default_rng(seed))
     masked = batch["input_ids"] == MASK
     assert masked.sum(1).tolist() == [max(1, round(0.25 * n)) for n in range(1, 25)]
     assert torch.equal(masked, batch["labels"] != -100)
@@ -41,7 +46,7 @@ def test_a_quarter_of_the_own_tokens_of_each_row_is_masked(collate: MaskingColla
 
 @pytest.mark.parametrize("seed", range(5))
 def test_special_tokens_and_padding_are_never_masked(collate: MaskingCollator, seed: int):
-    batch = collate(Modality.SMILES, MOLECULES, np.random.default_rng(seed))
+    batch = collate(Modality.SMILES, ids_of(Modality.SMILES, MOLECULES), np.random.default_rng(seed))
     ids, attention = batch["input_ids"], batch["attention_mask"]
     assert ids[:, 0].tolist() == [CLS] * len(ids)
     assert ((ids == EOS).sum(1) == 1).all()
@@ -51,7 +56,7 @@ def test_special_tokens_and_padding_are_never_masked(collate: MaskingCollator, s
 
 def test_labels_are_what_the_masks_hide(collate: MaskingCollator):
     tokenizer = make_tokenizer(Modality.SMILES)
-    batch = collate(Modality.SMILES, MOLECULES, np.random.default_rng(0))
+    batch = collate(Modality.SMILES, ids_of(Modality.SMILES, MOLECULES), np.random.default_rng(0))
     restored = torch.where(batch["labels"] == -100, batch["input_ids"], batch["labels"])
     for row, smiles in zip(restored.tolist(), MOLECULES, strict=True):
         own = tokenizer(smiles).input_ids
@@ -59,36 +64,55 @@ def test_labels_are_what_the_masks_hide(collate: MaskingCollator):
 
 
 def test_masks_follow_from_the_generator_and_fall_everywhere(collate: MaskingCollator):
-    one, two = (collate(Modality.AMINO_ACID, ["M" * 20], np.random.default_rng(7))["input_ids"] for _ in range(2))
+    ids = ids_of(Modality.AMINO_ACID, ["M" * 20])
+    one, two = (collate(Modality.AMINO_ACID, ids, np.random.default_rng(7))["input_ids"] for _ in range(2))
     assert torch.equal(one, two)
     rng = np.random.default_rng(0)
-    counts = sum((collate(Modality.AMINO_ACID, ["M" * 20], rng)["labels"] != -100)[0].int() for _ in range(400))
+    counts = sum((collate(Modality.AMINO_ACID, ids, rng)["labels"] != -100)[0].int() for _ in range(400))
     assert counts[0] == counts[-1] == 0
     assert counts[1:-1].min() > 60  # 100 expected at each position
     assert counts[1:-1].max() < 140
 
 
-def test_a_long_sequence_is_cut_but_ends_with_eos(collate: MaskingCollator):
-    batch = collate(Modality.SMILES, ["C" * 50], np.random.default_rng(0))
-    assert batch["input_ids"].shape == (1, 32)
-    assert batch["input_ids"][0, -1] == EOS
+def test_a_mask_rate_can_be_drawn_for_each_batch():
+    tokenizers = {modality: make_tokenizer(modality) for modality in Modality}
+    collate = MaskingCollator(tokenizers, mask_rate=(0.1, 0.4))
+    ids = ids_of(Modality.AMINO_ACID, ["M" * 100])
+    masked = [
+        int((collate(Modality.AMINO_ACID, ids, np.random.default_rng(i))["labels"] != -100).sum()) for i in range(200)
+    ]
+    assert 10 <= min(masked) < 13
+    assert 37 < max(masked) <= 40
 
 
-def test_usable_leaves_out_fragments_rare_tokens_and_long_molecules():
-    common = ["CCO"] * 20_000
-    corpus = [*common, "CCO.CCO", "[Na+]", "C" * (MAX_LENGTH - 2), "C" * (MAX_LENGTH - 1)]
-    tokens = vocabulary(corpus)
-    assert tokens == ["C", "O"]  # the most frequent first
-    assert usable(corpus, tokens) == [*common, "C" * (MAX_LENGTH - 2)]
+def test_vocabulary_leaves_out_fragments_and_rare_tokens():
+    assert vocabulary([*["CCO"] * 20_000, "CCO.CCO", "[Na+]"], Modality.SMILES) == ["C", "O"]  # the most frequent first
+    assert vocabulary(["ATGAAATAA", "ATGTAA"], Modality.NUCLEOTIDE) == ["ATG", "TAA", "AAA"]
 
 
-def test_usable_refuses_a_corpus_that_leaves_nothing():
-    with pytest.raises(CorpusError, match="no molecule"):
-        usable(["CC.O", "[Na+].[Cl-]"], ["C", "O"])
+def test_a_policy_learns_what_it_can_spell_and_end():
+    unknown = 3
+    assert usable([4] * (MAX_LENGTH - 2), unknown)
+    assert not usable([4] * (MAX_LENGTH - 1), unknown)
+    assert not usable([4, unknown], unknown)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_heads_of_a_new_ume_look_at_their_offsets(seed: int):
+    torch.manual_seed(seed)
+    model = UmeForMaskedLM(UmeConfig())
+    look_at_neighbours(model)
+    ids = torch.randint(52, 90, (1, 120))
+    with torch.no_grad():
+        x = model.layers[0].attn_norm(model.embeddings(ids, None))
+        q, k, _ = model.layers[0].attn.Wqkv(x).view(1, 120, 3, 6, 64).permute(2, 0, 3, 1, 4)
+        attention = (q @ k.mT / 8).softmax(-1)[0, :, 60]
+    assert (attention.argmax(-1) - 60).tolist() == list(OFFSETS)
+    assert attention.max(-1).values.min() > 0.6
 
 
 def test_policy_tokenizer_starts_a_prompt_and_joins_an_answer():
-    tokenizer = policy_tokenizer(["C", "O", "Cl", "[NH3+]"])
+    tokenizer = policy_tokenizer(["C", "O", "Cl", "[NH3+]"], Modality.SMILES)
     assert tokenizer("").input_ids == [tokenizer.bos_token_id]
     ids = tokenizer("ClC[NH3+]O").input_ids
     assert tokenizer.convert_ids_to_tokens(ids) == ["<bos>", "Cl", "C", "[NH3+]", "O"]
@@ -98,8 +122,9 @@ def test_policy_tokenizer_starts_a_prompt_and_joins_an_answer():
 
 
 def test_causal_batches_end_with_eos_and_ignore_padding():
-    tokenizer = policy_tokenizer(["C", "O"])
-    batch = CausalCollator(tokenizer)(Modality.SMILES, ["CCO", "C"], np.random.default_rng(0))
+    tokenizer = policy_tokenizer(["C", "O"], Modality.SMILES)
+    rng = np.random.default_rng(0)
+    batch = CausalCollator(tokenizer)(Modality.SMILES, [np.array([4, 4, 5]), np.array([4])], rng)
     assert batch["labels"].tolist() == [[0, 4, 4, 5, 1], [0, 4, 1, -100, -100]]
     assert batch["input_ids"].tolist() == [[0, 4, 4, 5, 1], [0, 4, 1, 2, 2]]
     assert batch["attention_mask"].tolist() == [[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]]
@@ -116,8 +141,10 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Path], Path]
 
     def train(command: str, output: Path) -> Path:
         names = files if command == "ume" else ["smiles"]
-        corpora = [word for name in names for word in (f"--{name}", str(files[name]))]
-        settings = "--max_steps 4 --batch_tokens 64 --save_steps 2 --use_cpu true --disable_tqdm true --warmup_steps 1"
+        corpora = [
+            word for name in names for word in (f"--{name}", str(files[name]), f"--heldout_{name}", str(files[name]))
+        ]
+        settings = "--max_steps 4 --batch_tokens 64 --save_steps 2 --eval_steps 2 --warmup_steps 1 --device cpu"
         main([command, *corpora, "--output_dir", str(output), *settings.split()])
         return output
 
@@ -180,54 +207,79 @@ def test_a_half_written_checkpoint_is_passed_over(
     assert all(torch.equal(resumed[name], unbroken[name]) for name in unbroken)
 
 
-def test_a_policy_can_go_on_from_another_and_be_published(finished: dict[str, Path], tmp_path: Path):
-    corpus = tmp_path / "smiles.txt"
-    corpus.write_text("\n".join(["CCO", "CCN", "OCCO", "Zz", "[Xe]"]))
-    settings = "--max_steps 2 --batch_tokens 64 --use_cpu true --disable_tqdm true"
-    second, target = tmp_path / "second", tmp_path / "published"
-    start = ["--start", str(finished["policy"]), "--smiles", str(corpus), "--output_dir", str(second)]
-    main(["policy", *start, *settings.split()])
-    assert (
-        AutoTokenizer.from_pretrained(second).get_vocab()
-        == AutoTokenizer.from_pretrained(finished["policy"]).get_vocab()
-    )
-    before, after = (load_file(f / "model.safetensors") for f in (finished["policy"], second))
-    assert not all(torch.equal(before[name], after[name]) for name in before)
+def test_held_out_perplexities_are_told_on_the_way_and_noted(
+    run: Callable[[str, Path], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    folder = run("ume", tmp_path)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split("  ")[0] for line in lines if "held-out" in line] == ["step 2", "step 4"]
+    assert any("tokens/s" in line and "% of the matmul peak" in line for line in lines)
+    noted = json.loads((folder / "training.json").read_text())["heldout_perplexity"]
+    assert noted.keys() == {"SMILES", "amino_acid", "nucleotide"}
+    assert lines[-1].endswith(", ".join(f"{name} {value:.3f}" for name, value in noted.items()))
 
-    files = ["--smiles", str(corpus), "--heldout_smiles", str(corpus)]
-    main(["publish", "--folder", str(second), "--target", str(target), *files])
+
+def test_a_long_smiles_is_left_out_and_a_long_protein_is_cut(tmp_path: Path):
+    (tmp_path / "smiles.txt").write_text("CCO\n" + "C" * 50)
+    (tmp_path / "proteins.txt").write_text("M" * 50)
+    files = f"--smiles {tmp_path}/smiles.txt --amino_acid {tmp_path}/proteins.txt --output_dir {tmp_path}/out"
+    main(["ume", *f"{files} --max_length 20 --max_steps 4 --batch_tokens 99 --device cpu".split()])
+    lengths = {m: np.load(tmp_path / "out" / "cache" / m / "lengths.npy").tolist() for m in ("SMILES", "amino_acid")}
+    assert lengths == {"SMILES": [3], "amino_acid": [50]}
+
+
+@pytest.mark.parametrize("command", ["ume", "policy"])
+def test_a_model_can_go_on_from_another(finished: dict[str, Path], tmp_path: Path, command: str):
+    (tmp_path / "smiles.txt").write_text("\n".join(["CCO", "CCN", "OCCO", "Zz", "[Xe]"]))
+    start = f"--start {finished[command]} --smiles {tmp_path}/smiles.txt --output_dir {tmp_path}/second"
+    main([command, *f"{start} --max_steps 2 --batch_tokens 64 --device cpu".split()])
+    before, after = (load_file(f / "model.safetensors") for f in (finished[command], tmp_path / "second"))
+    assert before.keys() == after.keys()
+    assert not all(torch.equal(before[name], after[name]) for name in before)
+    noted = json.loads((tmp_path / "second" / "training.json").read_text())
+    assert noted["earlier"] == json.loads((finished[command] / "training.json").read_text())
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(tmp_path: Path):
+    (tmp_path / "smiles.txt").write_text("\n".join(MOLECULES))
+    settings = "--max_steps 60 --batch_tokens 64 --learning_rate 1e30 --logging_steps 5 --warmup_steps 1 --device cpu"
+    with pytest.raises(FloatingPointError, match="learning_rate"):
+        main(["policy", "--smiles", f"{tmp_path}/smiles.txt", "--output_dir", f"{tmp_path}/out", *settings.split()])
+    assert not (tmp_path / "out" / "training.json").exists()
+
+
+SCORECARD = """Held-out sequences
+
+| modality | figure | n | m | baseline |
+|---|---|---|---|---|
+| SMILES | accuracy | 3 | 0.500 | unigram 0.250 |
+
+{"model": "m", "figures": []}
+"""
+
+
+@pytest.mark.parametrize("command", ["ume", "policy"])
+def test_a_published_model_is_in_float16_with_its_scorecard(finished: dict[str, Path], tmp_path: Path, command: str):
+    (tmp_path / "scorecard.md").write_text(SCORECARD)
+    (tmp_path / "sources.md").write_text("From the kitchen.")
+    target = tmp_path / "published"
+    files = f"--scorecard {tmp_path}/scorecard.md --sources {tmp_path}/sources.md"
+    main(["publish", *f"--folder {finished[command]} --target {target} {files}".split()])
     card = (target / "README.md").read_text()
     assert "- 4 steps of about 64 tokens" in card
-    assert "- 2 steps of about 64 tokens (0.0M in all), peak learning rate 0.001, drawn from 3 SMILES sequences" in card
-    assert "validity of 1,000 samples" in card
-    assert {tensor.dtype for tensor in load_file(target / "model.safetensors").values()} == {torch.float16}
+    assert "| SMILES | accuracy | 3 | 0.500 | unigram 0.250 |" in card
+    assert "figures" not in card.split("unigram 0.250")[1]
+    assert "From the kitchen." in card
+    published, original = (load_file(f / "model.safetensors") for f in (target, finished[command]))
+    assert {tensor.dtype for tensor in published.values()} == {torch.float16}
+    assert all(torch.allclose(published[n].float(), original[n], atol=1e-3, rtol=1e-3) for n in original)
 
 
-def test_a_published_ume_has_its_figures_in_its_card(tiny_ume: Ume, tmp_path: Path):
-    source, target = tmp_path / "tiny", tmp_path / "published"
-    tiny_ume.save_pretrained(source)
-    facts = {"parameters": 1, "steps": 2, "batch_tokens": 3, "learning_rate": 0.1, "mixture": "smiles=1"}
-    (source / "training.json").write_text(json.dumps(facts | {"sequences": {"SMILES": 4}}))
-    files = {"smiles": MOLECULES, "amino_acid": PROTEINS, "nucleotide": ["ACGTACGTAC"] * 3}
-    arguments = []
-    for name, sequences in files.items():
-        (tmp_path / f"{name}.txt").write_text("\n".join(sequences))
-        arguments += [f"--{name}", str(tmp_path / f"{name}.txt"), f"--heldout_{name}", str(tmp_path / f"{name}.txt")]
-    (tmp_path / "sources.md").write_text("From the kitchen.")
-    sources = ["--sources", str(tmp_path / "sources.md")]
-    main(["publish", "--folder", str(source), "--target", str(target), *arguments, *sources])
-    card = (target / "README.md").read_text()
-    for text in (
-        "| SMILES | 20 |",
-        "4 tokens swapped",
-        "| amino_acid | 4 |",
-        "| nucleotide | 3 |",
-        "From the kitchen.",
-    ):
-        assert text in card
-    published, original = Ume.from_pretrained(target, device="cpu"), Ume.from_pretrained(source, device="cpu")
-    scores = published.compute_pseudo_likelihood(MOLECULES, "SMILES")
-    assert scores == pytest.approx(original.compute_pseudo_likelihood(MOLECULES, "SMILES"), rel=0.02)
+def test_what_is_no_scorecard_is_refused(finished: dict[str, Path], tmp_path: Path):
+    (tmp_path / "notes.md").write_text("It is good.")
+    with pytest.raises(CorpusError, match=r"notes\.md"):
+        main(["publish", *f"--folder {finished['ume']} --target {tmp_path}/t --scorecard {tmp_path}/notes.md".split()])
+    assert not (tmp_path / "t").exists()
 
 
 @pytest.mark.parametrize("command", ["ume", "policy"])
@@ -241,15 +293,15 @@ def test_empty_corpus_is_named(tmp_path: Path, command: str):
                 str(tmp_path / "empty.txt"),
                 "--output_dir",
                 str(tmp_path / "out"),
-                "--use_cpu",
-                "true",
+                "--device",
+                "cpu",
             ]
         )
 
 
 def test_run_without_a_corpus_is_refused(tmp_path: Path):
     with pytest.raises(CorpusError, match="no file"):
-        main(["policy", "--output_dir", str(tmp_path), "--use_cpu", "true"])
+        main(["policy", "--output_dir", str(tmp_path)])
 
 
 def test_vocabulary_command_prints_the_atoms_of_a_corpus(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

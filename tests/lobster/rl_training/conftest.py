@@ -6,6 +6,7 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from lobster.constants import Modality
 from lobster.pretraining.policy import policy_tokenizer
 
 
@@ -13,7 +14,7 @@ from lobster.pretraining.policy import policy_tokenizer
 def tiny_policy(tmp_path_factory) -> Path:
     """A folder with an untrained Llama-type policy that writes chains of C, N and O."""
     folder = tmp_path_factory.mktemp("policy")
-    tokenizer = policy_tokenizer(["C", "N", "O"])
+    tokenizer = policy_tokenizer(["C", "N", "O"], Modality.SMILES)
     torch.manual_seed(0)
     model = LlamaForCausalLM(
         LlamaConfig(

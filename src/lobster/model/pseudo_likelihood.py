@@ -15,10 +15,16 @@ from typing import Literal
 
 import numpy as np
 import torch
+from torch import Tensor
+from transformers import PreTrainedModel
 
 from lobster.model.network import UmeForMaskedLM
 
-Method = Literal["strided", "exact"]
+Method = Literal["strided", "exact"] | int
+Row = tuple[int, np.ndarray]  # a sequence's number, and which of its positions one pass masks
+
+# Share of tokens that pretraining masked, for a model whose configuration does not say (BERT's).
+_MASK_RATE = 0.15
 
 # Tokens of one forward pass on a CPU: throughput is best at 1,300-5,000 and falls by 10,000 (two cores, float32).
 _CPU_TOKENS = 4096
@@ -33,8 +39,27 @@ def masked_positions(num_tokens: int, stride: int) -> list[np.ndarray]:
     return [np.arange(first, num_tokens, stride) for first in range(min(stride, num_tokens))]
 
 
+def scoring_rows(model: PreTrainedModel, sequences: Sequence[Sequence[int]], method: Method = "strided") -> list[Row]:
+    """Return the passes that mask every own token of each sequence once; the first and the last token are context.
+
+    Raises:
+        ValueError: A sequence has no token of its own, or the method is unknown.
+    """
+    if method not in ("strided", "exact") and not (isinstance(method, int) and method >= 1):
+        raise ValueError(f"method {method!r} is unknown: expected 'strided', 'exact' or a number of passes")
+    rows: list[Row] = []
+    for i, ids in enumerate(sequences):
+        if len(ids) < 3:
+            raise ValueError(f"sequence {i} has no tokens of its own: nothing to score")
+        stride = len(ids) - 2 if method == "exact" else method
+        if method == "strided":
+            stride = max(1, round(1 / getattr(model.config, "mask_rate", _MASK_RATE)))
+        rows += [(i, 1 + positions) for positions in masked_positions(len(ids) - 2, int(stride))]
+    return rows
+
+
 def mean_log_probabilities(
-    model: UmeForMaskedLM,
+    model: PreTrainedModel,
     sequences: Sequence[Sequence[int]],
     mask_token_id: int,
     pad_token_id: int,
@@ -50,40 +75,54 @@ def mean_log_probabilities(
         pad_token_id: Id of ``<pad>``.
         max_tokens: Most tokens, padding included, that one forward pass may hold. A pass that runs out of memory is
             halved and tried again.
-        method: ``"strided"`` (K = 1 / mask rate of pretraining passes) or ``"exact"`` (one pass a token).
+        method: ``"strided"`` (K = 1 / mask rate of pretraining passes), ``"exact"`` (one pass a token), or K.
 
     Raises:
         ValueError: A sequence has no token of its own, or the method is unknown.
     """
-    if method not in ("strided", "exact"):
-        raise ValueError(f"method {method!r} is unknown: expected 'strided' or 'exact'")
-    rows: list[tuple[int, np.ndarray]] = []  # (sequence, positions to mask), one for each pass over each sequence
-    for i, ids in enumerate(sequences):
-        if len(ids) < 3:
-            raise ValueError(f"sequence {i} has no tokens of its own: nothing to score")
-        stride = len(ids) - 2 if method == "exact" else max(1, round(1 / model.config.mask_rate))
-        rows += [(i, 1 + positions) for positions in masked_positions(len(ids) - 2, stride)]
-    rows.sort(key=lambda row: len(sequences[row[0]]), reverse=True)  # stable: equal lengths share a batch
+    sums = np.zeros(len(sequences))
+    rows = scoring_rows(model, sequences, method)
+    for batch, logits, targets in masked_logits(model, sequences, rows, mask_token_id, pad_token_id, max_tokens):
+        log_p = logits.log_softmax(-1).gather(1, targets[:, None])[:, 0]
+        np.add.at(sums, sequence_numbers(batch), log_p.double().cpu().numpy())
+    return [float(total / (len(ids) - 2)) for total, ids in zip(sums, sequences, strict=True)]
 
+
+def sequence_numbers(rows: Sequence[Row]) -> np.ndarray:
+    """Return for each masked position of some rows, in order, the number of its sequence."""
+    return np.repeat([i for i, _ in rows], [len(positions) for _, positions in rows])
+
+
+def masked_logits(
+    model: PreTrainedModel,
+    sequences: Sequence[Sequence[int]],
+    rows: Sequence[Row],
+    mask_token_id: int,
+    pad_token_id: int,
+    max_tokens: int,
+) -> Iterator[tuple[list[Row], Tensor, Tensor]]:
+    """Yield batches of rows, the longest first, with the float32 logits and the true ids at their masked positions.
+
+    The logits have the shape (masked positions of the batch, vocabulary), in the order of the rows.
+    """
     if model.device.type == "cpu":
         max_tokens = min(max_tokens, _CPU_TOKENS)
-    sums = np.zeros(len(sequences))
+    rows = sorted(rows, key=lambda row: len(sequences[row[0]]), reverse=True)  # stable: equal lengths share a batch
     batches = list(_batches(rows, sequences, max_tokens))[::-1]
     while batches:
         batch = batches.pop()
         try:
-            log_p = _log_probabilities(model, batch, sequences, mask_token_id, pad_token_id)
+            logits, targets = _forward(model, batch, sequences, mask_token_id, pad_token_id)
         except torch.OutOfMemoryError:
             if len(batch) == 1:
                 raise
             half = len(batch) // 2
             batches += [batch[half:], batch[:half]]
             continue
-        np.add.at(sums, np.repeat([i for i, _ in batch], [len(p) for _, p in batch]), log_p)
-    return [float(total / (len(ids) - 2)) for total, ids in zip(sums, sequences, strict=True)]
+        yield batch, logits, targets
 
 
-def _batches(rows: list, sequences: Sequence[Sequence[int]], max_tokens: int) -> Iterator[list]:
+def _batches(rows: list[Row], sequences: Sequence[Sequence[int]], max_tokens: int) -> Iterator[list[Row]]:
     """Cut rows, longest first, into batches of at most ``max_tokens`` padded tokens (a row at least)."""
     start = 0
     while start < len(rows):
@@ -93,10 +132,10 @@ def _batches(rows: list, sequences: Sequence[Sequence[int]], max_tokens: int) ->
 
 
 @torch.inference_mode()
-def _log_probabilities(
-    model: UmeForMaskedLM, rows: list, sequences: Sequence[Sequence[int]], mask_token_id: int, pad_token_id: int
-) -> np.ndarray:
-    """Return log p of the true token at every masked position of the rows, in order, float64."""
+def _forward(
+    model: PreTrainedModel, rows: list[Row], sequences: Sequence[Sequence[int]], mask_token_id: int, pad_token_id: int
+) -> tuple[Tensor, Tensor]:
+    """Return logits and true ids at the masked positions of the rows, in order."""
     lengths = np.array([len(sequences[i]) for i, _ in rows])
     real = np.arange(lengths.max()) < lengths[:, None]
     ids = np.full(real.shape, pad_token_id, dtype=np.int64)
@@ -107,8 +146,10 @@ def _log_probabilities(
     device = model.device
     targets = torch.from_numpy(ids[masked]).to(device)
     ids[masked] = mask_token_id
+    input_ids, at = torch.from_numpy(ids).to(device), torch.from_numpy(masked).to(device)
     attention_mask = None if real.all() else torch.from_numpy(real).to(device)
-    hidden = model.encode(torch.from_numpy(ids).to(device), attention_mask)
-    logits = model.predict(hidden[torch.from_numpy(masked).to(device)]).float()  # (masked positions, vocabulary)
-    log_p = logits.log_softmax(-1).gather(1, targets[:, None])[:, 0]
-    return log_p.double().cpu().numpy()
+    if isinstance(model, UmeForMaskedLM):  # the head at the masked positions alone
+        logits = model.predict(model.encode(input_ids, attention_mask)[at])
+    else:
+        logits = model(input_ids=input_ids, attention_mask=torch.from_numpy(real).long().to(device)).logits[at]
+    return logits.float(), targets

@@ -132,10 +132,11 @@ class Ume:
             raise TypeError(f"expected a list of sequences, got one string: pass [{sequences[:20]!r}]")
         if not sequences:
             return []
+        tokenizer = self.get_tokenizer(modality)
         # Everything is said: a tokenizer keeps what an earlier call asked of it, and forgets some of it when copied.
-        encoded = self.get_tokenizer(modality)(
-            list(sequences), padding=False, truncation=False, split_special_tokens=True, verbose=False
-        )
+        # Not to a slow one, whose letters may be special tokens (ESM's).
+        spelled = {"split_special_tokens": True} if tokenizer.is_fast else {}
+        encoded = tokenizer(list(sequences), padding=False, truncation=False, verbose=False, **spelled)
         return encoded["input_ids"]
 
     def embed_sequences(

@@ -8,6 +8,7 @@ from rdkit import Chem, DataStructs
 from rdkit.Chem import rdFingerprintGenerator
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from lobster.constants import Modality
 from lobster.evaluation import internal_diversity, sample, smiles_metrics
 from lobster.pretraining.policy import policy_tokenizer
 
@@ -71,7 +72,7 @@ def test_diversity_needs_two_molecules(molecules: list[str]):
 
 @pytest.fixture(scope="module")
 def tokenizer():
-    return policy_tokenizer(TOKENS)
+    return policy_tokenizer(TOKENS, Modality.SMILES)
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,89 @@
+"""Command line: `python -m lobster.evaluation ume|policy NAME …` prints a scorecard, as a table and as JSON."""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokenizer
+
+from lobster.constants import Modality
+from lobster.device import resolve_device
+from lobster.evaluation.policies import policy_scorecard
+from lobster.evaluation.scorecard import scorecard
+from lobster.evaluation.table import Figure, as_json, markdown
+from lobster.model import Ume
+from lobster.model.checkpoints import find_model
+from lobster.pretraining.corpus import CorpusError, read_sequences
+
+
+def load_masked_model(name: str, modality: Modality | None, device: str | None) -> Ume:
+    """Load a UME, or any masked language model of the Hugging Face library with its tokenizer.
+
+    Args:
+        name: A name that ships, a folder or a Hub id.
+        modality: What a model that is no UME reads.
+        device: Where to put it.
+
+    Raises:
+        ValueError: The model is no UME and its modality was not given.
+    """
+    path = find_model(name)
+    if path.is_file() or AutoConfig.from_pretrained(path).model_type == "ume":
+        return Ume.from_pretrained(path, device=device)
+    if modality is None:
+        raise ValueError(f"{name} is no UME: say what it reads, --modality {'|'.join(Modality)}")
+    model: Any = AutoModelForMaskedLM.from_pretrained(path, dtype=torch.float32)
+    tokenizer: Any = AutoTokenizer.from_pretrained(path)
+    return Ume(model, {modality: tokenizer}).to(resolve_device(device))
+
+
+def _print(figures: Iterable[Figure], name: str) -> None:
+    found = []
+    for figure in figures:
+        found.append(figure)
+        print(f"{figure.modality}: {figure.name}", file=sys.stderr, flush=True)
+    print(markdown(found, name))
+    print()
+    print(json.dumps({"model": name, "figures": as_json(found)}))
+
+
+def main(arguments: list[str]) -> None:
+    """Run one command."""
+    parser = argparse.ArgumentParser(prog="python -m lobster.evaluation", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    ume = commands.add_parser("ume", help="a UME, or any masked language model with a tokenizer")
+    policy = commands.add_parser("policy", help="a causal language model that writes sequences")
+    for command in (ume, policy):
+        command.add_argument("name", help="a name that ships, a folder or a Hub id")
+        command.add_argument("--device")
+        command.add_argument("--seed", type=int, default=0)
+    ume.add_argument("--data", type=Path, default=Path("data"), help="folder of held-out data (docs/data.md)")
+    ume.add_argument("--modality", type=Modality, choices=list(Modality), help="what a model that is no UME reads")
+    ume.add_argument("--tokens", type=int, default=40_000, help="held-out tokens of each modality (%(default)s)")
+    ume.add_argument("--mutants", type=int, default=100, help="mutants of a protein to score whole (%(default)s)")
+    policy.add_argument("--modality", type=Modality, choices=list(Modality), default=Modality.SMILES)
+    policy.add_argument("--train", required=True, help="file of the sequences that it learned from")
+    policy.add_argument("--heldout", required=True, help="file of sequences that it did not see")
+    policy.add_argument("--samples", type=int, default=1000)
+    a = parser.parse_args(arguments)
+    if a.command == "ume":
+        model = load_masked_model(a.name, a.modality, a.device).freeze()
+        _print(scorecard(model, a.data, a.tokens, a.mutants, a.seed), a.name)
+    else:
+        path = find_model(a.name)
+        causal: Any = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32)
+        causal.to(resolve_device(a.device)).eval()
+        train, heldout = read_sequences(a.train), read_sequences(a.heldout)
+        tokenizer = AutoTokenizer.from_pretrained(path)
+        _print(policy_scorecard(causal, tokenizer, a.modality, train, heldout, a.samples, a.seed), a.name)
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1:])
+    except (CorpusError, ValueError, OSError) as error:
+        sys.exit(f"error: {error}")

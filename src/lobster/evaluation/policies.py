@@ -1,0 +1,129 @@
+"""What a policy writes, beside the sequences that it learned from."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from lobster.constants import Modality
+from lobster.evaluation.metrics import smiles_metrics
+from lobster.evaluation.ngram import NGram
+from lobster.evaluation.sampling import sample
+from lobster.evaluation.table import Figure
+
+HELD_OUT = "Held-out sequences"
+SAMPLES = "Samples, beside the training data"
+
+_TRAIN = 20_000  # sequences of training that are counted
+_STOPS = {"TAA", "TAG", "TGA"}
+
+
+def is_protein(sequence: str) -> bool:
+    """Say whether a sequence is of the 20 amino acids alone, from its first methionine on.
+
+    >>> is_protein("MKT"), is_protein("KMT"), is_protein("MKX")
+    (True, False, False)
+    """
+    return sequence.startswith("M") and set(sequence) <= set("ACDEFGHIKLMNPQRSTVWY")
+
+
+def is_coding(sequence: str) -> bool:
+    """Say whether a sequence is an open reading frame: ATG, whole codons, a stop codon at the end and nowhere else.
+
+    >>> is_coding("ATGAAATAA"), is_coding("ATGAAATA"), is_coding("ATGTAAAAATAA")
+    (True, False, False)
+    """
+    codons = [sequence[i : i + 3] for i in range(0, len(sequence), 3)]
+    return len(codons) > 1 and codons[0] == "ATG" and codons[-1] in _STOPS and not _STOPS & set(codons[:-1])
+
+
+_MEASURES: dict[Modality, tuple[str, Callable[[str], bool]]] = {
+    Modality.AMINO_ACID: ("from M on, of the 20 amino acids", is_protein),
+    Modality.NUCLEOTIDE: ("in frame from ATG to the only stop", is_coding),
+}
+
+
+def policy_scorecard(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    modality: Modality,
+    train: Sequence[str],
+    heldout: Sequence[str],
+    count: int = 1000,
+    seed: int = 0,
+) -> Iterator[Figure]:
+    """Measure a causal model on held-out sequences and on samples, one figure after the other.
+
+    Args:
+        model: The policy.
+        tokenizer: Its tokenizer.
+        modality: What it writes.
+        train: What it learned from; sequences that it cannot write are left out.
+        heldout: Sequences that it did not see; likewise.
+        count: How many samples to draw.
+        seed: Of the samples.
+    """
+    rng = np.random.default_rng(seed)
+    known, known_ids = _writable(model, tokenizer, [train[i] for i in rng.permutation(len(train))[:_TRAIN]])
+    _, heldout_ids = _writable(model, tokenizer, heldout[:2000])
+    log_p = np.concatenate([_log_probabilities(model, row) for row in heldout_ids])
+    baselines = {name: NGram([row[1:] for row in known_ids], n) for name, n in (("unigram", 1), ("5-gram", 5))}
+    perplexity = {
+        name: float(np.exp(-np.concatenate(baseline.log_probabilities([row[1:] for row in heldout_ids])).mean()))
+        for name, baseline in baselines.items()
+    }
+    yield Figure(
+        HELD_OUT, modality, "perplexity of a token", len(heldout_ids), float(np.exp(-log_p.mean())), perplexity
+    )
+
+    limit = model.config.max_position_embeddings - 1  # all positions but the one of <bos>
+    samples = sample(model, tokenizer, count, max_new_tokens=limit, seed=seed)
+    lengths = [len(ids) for ids in tokenizer(samples, add_special_tokens=False).input_ids]
+    ended = [s for s, length in zip(samples, lengths, strict=True) if length < limit]
+
+    def figure(name: str, measure: Callable[[Sequence[str]], float], data: bool = True) -> Figure:
+        beside = {"training data": measure(known)} if data else {}
+        return Figure(SAMPLES, modality, name, count, measure(samples), beside)
+
+    yield Figure(SAMPLES, modality, "ended by themselves", count, len(ended) / count)
+    if modality is Modality.SMILES:
+        yield figure("validity", lambda s: smiles_metrics(s).validity)
+        yield figure("uniqueness of the valid ones", lambda s: smiles_metrics(s).uniqueness, data=False)
+        yield figure("internal diversity", lambda s: smiles_metrics(s[:count]).internal_diversity)
+    else:
+        name, measure = _MEASURES[modality]
+        yield figure(name, lambda s: float(np.mean([measure(x) for x in s])))
+        yield figure("uniqueness", lambda s: len(set(s)) / len(s), data=False)
+        yield figure("largest relative difference of a letter's frequency", lambda s: _difference(s, known), data=False)
+    in_training = set(train)
+    yield figure("novelty", lambda s: float(np.mean([x not in in_training for x in s])), data=False)
+    yield figure("mean length in letters", lambda s: float(np.mean([len(x) for x in s])))
+
+
+def _writable(model: PreTrainedModel, tokenizer: Any, sequences: Sequence[str]) -> tuple[list[str], list[list[int]]]:
+    """Return the sequences that the policy can write, and their ids from `<bos>` to `<eos>`."""
+    most = model.config.max_position_embeddings - 2
+    rows = tokenizer(list(sequences), add_special_tokens=False, verbose=False).input_ids
+    kept = [
+        (s, ids)
+        for s, ids in zip(sequences, rows, strict=True)
+        if len(ids) <= most and tokenizer.unk_token_id not in ids
+    ]
+    return [s for s, _ in kept], [[tokenizer.bos_token_id, *ids, tokenizer.eos_token_id] for _, ids in kept]
+
+
+@torch.inference_mode()
+def _log_probabilities(model: PreTrainedModel, row: Sequence[int]) -> np.ndarray:
+    ids = torch.tensor([row], device=model.device)
+    log_p = model(input_ids=ids[:, :-1]).logits[0].float().log_softmax(-1)
+    return log_p.gather(1, ids[0, 1:, None])[:, 0].double().cpu().numpy()
+
+
+def _difference(samples: Sequence[str], known: Sequence[str]) -> float:
+    """Compare how often letters come; those of less than half a percent are left out."""
+    one, other = (Counter("".join(sequences)) for sequences in (samples, known))
+    frequent = [letter for letter, n in other.items() if n > 0.005 * other.total()]
+    return max(abs(one[x] / one.total() / (other[x] / other.total()) - 1) for x in frequent)

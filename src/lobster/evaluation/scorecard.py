@@ -1,0 +1,311 @@
+"""What a masked language model knows of molecules: held-out figures with a baseline beside each.
+
+The data is a folder:
+
+    smiles/train.txt.gz        smiles/valid.txt.gz
+    protein/train.fasta.gz     protein/valid_family.fasta.gz
+    nucleotide/train.fasta.gz  nucleotide/valid.fasta.gz        in-frame coding sequences
+    eval/dms/index.csv         columns name and wt; beside it NAME.csv with columns mutant (A12C) and score
+
+`train` files are counted for the baselines. What is absent is left out.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from lobster.constants import Modality
+from lobster.evaluation.corruption import (
+    corrupt_letters,
+    scramble_codons,
+    shift_frame,
+    shuffle_bonds,
+    shuffle_letters,
+    swap_tokens,
+)
+from lobster.evaluation.fooling import fooling_strings
+from lobster.evaluation.ngram import NGram
+from lobster.evaluation.table import Figure
+from lobster.model import Ume
+from lobster.model.pseudo_likelihood import Row, masked_logits, scoring_rows, sequence_numbers
+from lobster.model.utils import canonical_smiles
+from lobster.pretraining.corpus import read_sequences
+
+FILES = {
+    Modality.SMILES: ("smiles/train.txt.gz", "smiles/valid.txt.gz"),
+    Modality.AMINO_ACID: ("protein/train.fasta.gz", "protein/valid_family.fasta.gz"),
+    Modality.NUCLEOTIDE: ("nucleotide/train.fasta.gz", "nucleotide/valid.fasta.gz"),
+}
+ASSAYS = "eval/dms/index.csv"
+
+HELD_OUT = "Held-out sequences"
+PAIRS = "Real against corrupted: share of pairs won, and AUROC"
+ASSAY = "Deep mutational scans: Spearman correlation with the measured effect"
+PASSES = "K strided passes against one pass a token: Spearman correlation, and cost as a share of it"
+FOOLED = "Strings that fool likelihoods: highest percentile of a family among real sequences"
+
+_BASELINE_TOKENS = 2_000_000
+_SHORT, _FEW = 64, 24  # letters, and sequences, where every token costs a pass
+
+Corrupt = Callable[[str, np.random.Generator], str | None]
+CORRUPTIONS: dict[Modality, dict[str, Corrupt]] = {
+    Modality.SMILES: {
+        "4 tokens swapped": swap_tokens,
+        "bonds shuffled, same formula": shuffle_bonds,
+    },
+    Modality.AMINO_ACID: {
+        "4 % replaced": lambda s, rng: corrupt_letters(s, Modality.AMINO_ACID, rng, 0.04),
+        "shuffled": shuffle_letters,
+    },
+    Modality.NUCLEOTIDE: {
+        "frame shifted": shift_frame,
+        "random synonymous codons": scramble_codons,
+        "shuffled": shuffle_letters,
+    },
+}
+
+
+def scorecard(ume: Ume, data: Path, tokens: int = 40_000, mutants: int = 100, seed: int = 0) -> Iterator[Figure]:
+    """Measure a model, one figure after the other.
+
+    Args:
+        ume: The model; any masked language model with tokenizers that put one token before and one after a sequence.
+        data: The folder of the data.
+        tokens: How many held-out tokens to measure on, of each modality.
+        mutants: Of how many mutants of each protein to work out the pseudo-likelihood (the masked marginals take all).
+        seed: Of every random choice.
+
+    Raises:
+        FileNotFoundError: The folder holds nothing for the model's modalities.
+    """
+    present = [m for m in ume.modalities if all((data / file).is_file() for file in FILES[m])]
+    if not present:
+        raise FileNotFoundError(
+            f"{data} holds no data for {', '.join(ume.modalities)}: pass --data FOLDER, with "
+            f"{' and '.join(FILES[ume.modalities[0]])} in it (docs/data.md says what they are)"
+        )
+    for modality in present:
+        yield from _modality(ume, modality, data, tokens, seed)
+    if Modality.AMINO_ACID in ume.modalities and (data / ASSAYS).is_file():
+        yield from _assays(ume, data / ASSAYS, mutants, seed)
+
+
+def _modality(ume: Ume, modality: Modality, data: Path, tokens: int, seed: int) -> Iterator[Figure]:
+    rng = np.random.default_rng(seed)
+    train, heldout = (read_sequences(data / file) for file in FILES[modality])
+    real, ids = _take(ume, modality, heldout, tokens, rng)
+    _, train_ids = _take(ume, modality, train, _BASELINE_TOKENS, rng)
+    unigram, fivegram = ({f"{n}-gram" if n > 1 else "unigram": NGram([x[1:-1] for x in train_ids], n)} for n in (1, 5))
+    baselines = unigram | fivegram
+    own = [row[1:-1] for row in ids]
+
+    log_p, hits = _token_figures(ume, modality, ids)
+    count = sum(map(len, own))
+    baseline_log_p = {name: model.log_probabilities(own) for name, model in baselines.items()}
+    perplexity = {name: float(np.exp(-np.concatenate(values).mean())) for name, values in baseline_log_p.items()}
+    accuracy = {name: model.accuracy(own) for name, model in baselines.items()}
+    yield Figure(HELD_OUT, modality, "pseudo-perplexity", len(real), float(np.exp(-log_p.sum() / count)), perplexity)
+    yield Figure(HELD_OUT, modality, "masked-token accuracy", len(real), float(hits.sum() / count), accuracy)
+
+    scores = log_p / [len(row) for row in own]
+    baseline = fivegram["5-gram"]
+    baseline_scores = _means(baseline, own)
+    for name, corrupt in CORRUPTIONS[modality].items():
+        corrupted = [corrupt(sequence, rng) for sequence in real]
+        yield from _pairs(ume, modality, name, corrupted, scores, baseline, baseline_scores)
+    yield from _passes(ume, modality, real, rng)
+    for name, family in fooling_strings(modality).items():
+        strings = [c for s in family if (c := canonical_smiles(s))] if modality is Modality.SMILES else family
+        strings = [s for s in strings if len(ume.tokenize([s], modality)[0]) <= ume.max_length]
+        if not strings:
+            continue
+        fooled = _highest_percentile(_log_scores(ume, modality, strings), scores)
+        baseline_fooled = _highest_percentile(_means(baseline, _own_ids(ume, modality, strings)), baseline_scores)
+        yield Figure(FOOLED, modality, name, len(strings), fooled, {"5-gram": baseline_fooled})
+
+
+def _take(
+    ume: Ume, modality: Modality, sequences: Sequence[str], tokens: int, rng: np.random.Generator
+) -> tuple[list[str], list[list[int]]]:
+    """Draw random sequences that fit the model, about so many tokens of them, with their ids."""
+    taken: list[str] = []
+    ids: list[list[int]] = []
+    count, order = 0, rng.permutation(len(sequences))
+    for start in range(0, len(order), 200):
+        chunk = [sequences[i] for i in order[start : start + 200]]
+        for sequence, row in zip(chunk, ume.tokenize(chunk, modality), strict=True):
+            if 2 < len(row) <= ume.max_length:
+                taken.append(sequence)
+                ids.append(row)
+                count += len(row) - 2
+                if count >= tokens:
+                    return taken, ids
+    return taken, ids
+
+
+def _logits(ume: Ume, modality: Modality, ids: Sequence[Sequence[int]], rows: Sequence[Row]) -> Iterator[Any]:
+    tokenizer = ume.get_tokenizer(modality)
+    return masked_logits(ume.model, ids, rows, tokenizer.mask_token_id, tokenizer.pad_token_id, 64 * ume.max_length)
+
+
+def _token_figures(ume: Ume, modality: Modality, ids: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
+    """Return for each sequence the sum of log p of its tokens, and how many of them are the model's first guess."""
+    log_p, hits = np.zeros(len(ids)), np.zeros(len(ids))
+    for batch, logits, targets in _logits(ume, modality, ids, scoring_rows(ume.model, ids)):
+        which = sequence_numbers(batch)
+        np.add.at(log_p, which, logits.log_softmax(-1).gather(1, targets[:, None])[:, 0].double().cpu().numpy())
+        np.add.at(hits, which, (logits.argmax(-1) == targets).cpu().numpy())
+    return log_p, hits
+
+
+def _log_scores(ume: Ume, modality: Modality, sequences: Sequence[str], method: Any = "strided") -> np.ndarray:
+    return np.log(ume.compute_pseudo_likelihood(sequences, modality, batch_size=64, method=method))
+
+
+def _own_ids(ume: Ume, modality: Modality, sequences: Sequence[str]) -> list[list[int]]:
+    return [row[1:-1] for row in ume.tokenize(sequences, modality)]
+
+
+def _means(model: NGram, ids: Sequence[Sequence[int]]) -> np.ndarray:
+    return np.array([values.mean() for values in model.log_probabilities(ids)])
+
+
+def _pairs(
+    ume: Ume,
+    modality: Modality,
+    name: str,
+    corrupted: Sequence[str | None],
+    scores: np.ndarray,
+    baseline: NGram,
+    baseline_scores: np.ndarray,
+) -> Iterator[Figure]:
+    """Compare real sequences with corruptions of themselves; SMILES in canonical form, as the reward does."""
+    if modality is Modality.SMILES:
+        corrupted = [canonical_smiles(c) if c else None for c in corrupted]
+    fits = [i for i, c in enumerate(corrupted) if c and len(ume.tokenize([c], modality)[0]) <= ume.max_length]
+    if not fits:
+        return
+    rivals = [c for i in fits if (c := corrupted[i])]
+    ours = scores[fits], _log_scores(ume, modality, rivals)
+    theirs = baseline_scores[fits], _means(baseline, _own_ids(ume, modality, rivals))
+    yield Figure(PAIRS, modality, f"{name}: pairs", len(fits), _won(*ours), {"5-gram": _won(*theirs)})
+    yield Figure(PAIRS, modality, f"{name}: AUROC", len(fits), auroc(*ours), {"5-gram": auroc(*theirs)})
+
+
+def _won(real: np.ndarray, corrupted: np.ndarray) -> float:
+    """Return the share of pairs that the real one wins; a tie counts half."""
+    margin = real - corrupted
+    return float(np.where(np.abs(margin) < 1e-9, 0.5, margin > 0).mean())
+
+
+def auroc(positive: Sequence[float] | np.ndarray, negative: Sequence[float] | np.ndarray) -> float:
+    """Return the probability that a positive scores higher than a negative; ties count half.
+
+    >>> auroc([3, 2], [1, 2])
+    0.875
+    """
+    ranks = pd.Series(np.concatenate([positive, negative])).rank().to_numpy()[: len(positive)]
+    return float((ranks.sum() - len(positive) * (len(positive) + 1) / 2) / (len(positive) * len(negative)))
+
+
+def spearman(one: Sequence[float] | np.ndarray, other: Sequence[float] | np.ndarray) -> float:
+    """Return Spearman's rank correlation, ties at their mean rank; 0 where one of the two is constant.
+
+    >>> round(spearman([1, 2, 3], [1, 4, 9]), 6)
+    1.0
+    """
+    ranks = [pd.Series(np.asarray(x)).rank().to_numpy() for x in (one, other)]
+    return float(np.corrcoef(*ranks)[0, 1]) if all(np.ptp(r) for r in ranks) else 0.0
+
+
+def _highest_percentile(strings: np.ndarray, real: np.ndarray) -> float:
+    return 100 * float(max((real < string).mean() for string in strings))
+
+
+def _passes(ume: Ume, modality: Modality, real: Sequence[str], rng: np.random.Generator) -> Iterator[Figure]:
+    """Compare K passes a sequence with as many as it has tokens; the baseline is one pass that sees every token."""
+    short = [s if modality is Modality.SMILES else s[:_SHORT] for s in real[:_FEW]]
+    start = time.perf_counter()
+    exact = _log_scores(ume, modality, short, "exact")
+    cost = time.perf_counter() - start
+    seen = spearman(_unmasked(ume, modality, short), exact)
+    for k in (2, 4, 8):
+        start = time.perf_counter()
+        scores = _log_scores(ume, modality, short, k)
+        share = (time.perf_counter() - start) / cost
+        yield Figure(PASSES, modality, f"K = {k}: correlation", len(short), spearman(scores, exact), {"unmasked": seen})
+        yield Figure(PASSES, modality, f"K = {k}: cost", len(short), share, {"exact": 1.0})
+
+
+@torch.inference_mode()
+def _unmasked(ume: Ume, modality: Modality, sequences: Sequence[str]) -> np.ndarray:
+    """Return the mean log p of tokens that the model can see, which is no pseudo-likelihood."""
+    means = []
+    for ids in ume.tokenize(sequences, modality):
+        row = torch.tensor([ids], device=ume.device)
+        log_p = ume.model(input_ids=row).logits[0, 1:-1].float().log_softmax(-1)
+        means.append(float(log_p.gather(1, row[0, 1:-1, None]).mean()))
+    return np.array(means)
+
+
+def _assays(ume: Ume, index: Path, mutants: int, seed: int) -> Iterator[Figure]:
+    from Bio.Align import substitution_matrices
+
+    blosum = substitution_matrices.load("BLOSUM62")
+    rng = np.random.default_rng(seed)
+    collected: dict[str, list[tuple[float, float]]] = {}
+    for _, assay in pd.read_csv(index).iterrows():
+        table = pd.read_csv(index.parent / f"{assay['name']}.csv")
+        changes = [(m[0], int(m[1:-1]) - 1, m[-1]) for m in table["mutant"]]
+        if len(assay["wt"]) + 2 > ume.max_length:
+            continue
+        matrix = np.array([blosum[a][b] for a, _, b in changes])
+        marginal = masked_marginals(ume, assay["wt"], changes)
+        few = rng.permutation(len(changes))[:mutants]
+        mutated = [assay["wt"][:p] + b + assay["wt"][p + 1 :] for _, p, b in (changes[i] for i in few)]
+        likelihood = _log_scores(ume, Modality.AMINO_ACID, mutated)
+        measured = table["score"].to_numpy()
+        for name, scores, at in (("masked marginal", marginal, slice(None)), ("pseudo-likelihood", likelihood, few)):
+            value, baseline = spearman(scores, measured[at]), spearman(matrix[at], measured[at])
+            collected.setdefault(name, []).append((value, baseline))
+            label = f"{assay['name']}, {name}"
+            yield Figure(ASSAY, Modality.AMINO_ACID, label, len(scores), value, {"BLOSUM62": baseline})
+    for name, pairs in collected.items():
+        value, baseline = np.mean(pairs, axis=0).tolist()
+        yield Figure(ASSAY, Modality.AMINO_ACID, f"mean, {name}", len(pairs), value, {"BLOSUM62": baseline})
+
+
+def masked_marginals(ume: Ume, wild_type: str, changes: Sequence[tuple[str, int, str]]) -> np.ndarray:
+    """Return log p(mutant | rest) − log p(wild type | rest) of single mutants, the mutated position masked.
+
+    Args:
+        ume: The model.
+        wild_type: A protein; every residue must be one token of the model.
+        changes: Wild-type residue, position from 0, and mutant residue of each mutant.
+
+    Raises:
+        ValueError: A wild-type residue is not where a mutant says, or a residue is not one token.
+
+    Source: Meier et al., "Language models enable zero-shot prediction of the effects of mutations", NeurIPS 2021.
+    """
+    for residue, position, mutant in changes:
+        if wild_type[position : position + 1] != residue:
+            raise ValueError(f"mutant {residue}{position + 1}{mutant}: the wild type has no {residue} there")
+    [ids] = ume.tokenize([wild_type], Modality.AMINO_ACID)
+    if len(ids) != len(wild_type) + 2:
+        raise ValueError(f"the model reads {len(wild_type)} residues as {len(ids) - 2} tokens: expected one a residue")
+    token = dict(zip(wild_type, ids[1:-1], strict=True))
+    unseen = sorted({c for change in changes for c in (change[0], change[2])} - token.keys())
+    token |= {c: _own_ids(ume, Modality.AMINO_ACID, [c])[0][0] for c in unseen}
+    positions = sorted({position for _, position, _ in changes})
+    rows = [(0, np.array([1 + position])) for position in positions]
+    log_p: dict[int, np.ndarray] = {}
+    for batch, logits, _ in _logits(ume, Modality.AMINO_ACID, [ids], rows):
+        found = logits.log_softmax(-1).double().cpu().numpy()
+        log_p |= {int(p[0]) - 1: row for (_, p), row in zip(batch, found, strict=True)}
+    return np.array([log_p[position][token[b]] - log_p[position][token[a]] for a, position, b in changes])

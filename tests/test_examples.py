@@ -56,8 +56,14 @@ def test_your_own_prompts(tmp_path, name, content):
         (["--dataset", "empty.bin"], "expected a csv, json, jsonl, parquet or txt file"),
         (["--max_step", "3"], "'max_step': the nearest that exists is 'max_steps'"),
         (["--max_steps"], "has no value"),
-        (["--ume", "no-such-ume"], "not a model that ships (smiles-policy-3M, ume-mini-base-12M)"),
-        (["--model_path", "no-such-policy"], "not a model that ships (smiles-policy-3M, ume-mini-base-12M)"),
+        (
+            ["--ume", "no-such-ume"],
+            "not a model that ships (coding-policy-3M, protein-policy-3M, smiles-policy-3M, ume-mini-base-12M)",
+        ),
+        (
+            ["--model_path", "no-such-policy"],
+            "not a model that ships (coding-policy-3M, protein-policy-3M, smiles-policy-3M, ume-mini-base-12M)",
+        ),
         (["--resume"], "no whole checkpoint"),
     ],
     ids=["no file", "no data set", "keyword", "no value", "no UME", "no policy", "nothing to resume"],

@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from transformers import HfArgumentParser
+from transformers.utils.logging import disable_progress_bar
 
 from lobster.model.configuration import SIZES, UmeConfig
-from lobster.pretraining.corpus import CorpusError, read_sequences
+from lobster.pretraining.corpus import read_sequences
 from lobster.pretraining.policy import train_policy
 from lobster.pretraining.publish import publish
 from lobster.pretraining.run import CorpusArguments, RunArguments
@@ -73,7 +74,8 @@ def _parse(arguments: list[str], *types: Any) -> tuple[Any, ...]:
 
 
 if __name__ == "__main__":
+    disable_progress_bar()  # transformers' own, one for each file it writes
     try:
         main(sys.argv[1:])
-    except (CorpusError, FileNotFoundError) as error:
+    except (ValueError, FileNotFoundError, FloatingPointError) as error:
         sys.exit(f"error: {error}")

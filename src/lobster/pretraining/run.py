@@ -112,6 +112,8 @@ def train(
         FloatingPointError: The loss is no longer finite.
     """
     files, shares = corpus.files(), corpus.shares()
+    if run.max_steps < 1 or run.batch_tokens < 1:
+        raise ValueError(f"max_steps is {run.max_steps}, batch_tokens {run.batch_tokens}: expected at least 1 of each")
     if not files:
         raise CorpusError("there is no file to train on: name one with --smiles, --amino_acid or --nucleotide")
     folder = Path(run.output_dir)
@@ -131,11 +133,11 @@ def train(
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=run.learning_rate, betas=(0.9, 0.98), weight_decay=run.weight_decay, fused=True
     )
-    step = _resume(folder, model, optimizer)
+    first = step = _resume(folder, model, optimizer)
     loader = DataLoader(
         batches,
         batch_size=None,
-        sampler=range(step, run.max_steps),
+        sampler=range(first, run.max_steps),
         collate_fn=lambda item: collate(*item),
         num_workers=4 if cuda else 0,
         pin_memory=cuda,
@@ -158,21 +160,24 @@ def train(
         step += 1
         losses.append(loss.detach())
         speed.count(inputs)
-        if step % run.logging_steps == 0 or step == run.max_steps:
+        last = step == run.max_steps
+        saving = last or step % run.save_steps == 0
+        if saving or step % run.logging_steps == 0:
             mean = float(torch.stack(losses).mean())
             if not math.isfinite(mean):
                 raise FloatingPointError(f"the loss is {mean} at step {step}: resume with a lower --learning_rate")
             losses.clear()
             print(f"step {step}/{run.max_steps}  loss {mean:.3f}  {speed.report()}", flush=True)
-        if heldout and (step % run.eval_steps == 0 or step == run.max_steps):
+        if heldout and (last or step % run.eval_steps == 0):
             with speed.paused(), autocast:
                 figures = {m: _mean_loss(model, b, collate) for m, b in heldout.items()}
-            print(
-                f"step {step}  held-out perplexity  " + ", ".join(f"{m} {math.exp(f):.3f}" for m, f in figures.items())
-            )
-        if step % run.save_steps == 0 or step == run.max_steps:
+            told = ", ".join(f"{modality} {math.exp(figure):.3f}" for modality, figure in figures.items())
+            print(f"step {step}  held-out perplexity  {told}", flush=True)
+        if saving:
             with speed.paused():
                 _save(folder, step, model, optimizer)
+    if step == first and (folder / TRAINING_FILE).is_file():
+        return  # it had ended before
     facts = {
         "parameters": model.num_parameters(),
         "steps": run.max_steps,
@@ -181,6 +186,7 @@ def train(
         "mixture": corpus.mixture,
         "sequences": {modality.value: len(found) for modality, found in corpora.items()},
         "heldout_perplexity": {modality.value: round(math.exp(figure), 3) for modality, figure in figures.items()},
+        **(speed.summary() if step > first else {}),
         "earlier": json.loads((Path(run.start) / TRAINING_FILE).read_text()) if run.start else None,
     }
     (folder / TRAINING_FILE).write_text(json.dumps(facts, indent=2) + "\n")
@@ -202,6 +208,7 @@ class Speed:
         self._attention = 12 * len(layers) * model.config.hidden_size
         self._peak = peak
         self._tokens = self._flops = 0.0
+        self._totals = [0.0, 0.0, 0.0]
         self._start = time.perf_counter()
 
     def count(self, inputs: Mapping[str, Tensor]) -> None:
@@ -223,10 +230,17 @@ class Speed:
     def report(self) -> str:
         """Say how fast it was since the last report."""
         seconds = time.perf_counter() - self._start
+        for i, amount in enumerate((self._tokens, self._flops, seconds)):
+            self._totals[i] += amount
         text = f"{self._tokens / seconds:,.0f} tokens/s  {self._flops / seconds / self._peak:.0%} of the matmul peak"
         self._tokens = self._flops = 0.0
         self._start = time.perf_counter()
         return text
+
+    def summary(self) -> dict[str, float]:
+        """Return the figures of all reports together."""
+        tokens, flops, seconds = self._totals
+        return {"tokens_per_second": round(tokens / seconds), "share_of_peak": round(flops / seconds / self._peak, 3)}
 
 
 def _layers(model: Any) -> nn.ModuleList:

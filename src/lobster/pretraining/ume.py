@@ -50,6 +50,10 @@ class MaskingCollator:
 
 def train_ume(size: str, mask_rate: list[float], max_length: int, corpus: CorpusArguments, run: RunArguments) -> Ume:
     """Train a UME, of a named size or the one that ``run.start`` names, and save it in ``run.output_dir``."""
+    if not (1 <= len(mask_rate) <= 2 and all(0 < rate < 1 for rate in mask_rate)):
+        raise ValueError(
+            f"mask_rate is {mask_rate}: expected a share of the tokens such as 0.25, or the lowest and highest"
+        )
     set_seed(run.seed)
     if run.start:
         ume = Ume.from_pretrained(run.start, device="cpu")

@@ -1,7 +1,10 @@
 """Training a UME and a policy: masking, vocabularies, and short runs from the command line."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +14,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+import lobster
 from lobster.constants import Modality
 from lobster.model import Ume, UmeConfig, UmeForMaskedLM
 from lobster.pretraining.__main__ import main
@@ -280,6 +284,35 @@ def test_what_is_no_scorecard_is_refused(finished: dict[str, Path], tmp_path: Pa
     with pytest.raises(CorpusError, match=r"notes\.md"):
         main(["publish", *f"--folder {finished['ume']} --target {tmp_path}/t --scorecard {tmp_path}/notes.md".split()])
     assert not (tmp_path / "t").exists()
+
+
+def test_training_needs_no_more_than_five_packages(tmp_path: Path):
+    """It runs from the bare source tree where none of the other dependencies is installed."""
+    (tmp_path / "proteins.txt").write_text("\n".join(PROTEINS))
+    absent = ("accelerate", "datasets", "trl", "peft", "rdkit", "Bio", "pandas", "matplotlib")
+    code = (
+        f"import sys; sys.modules.update(dict.fromkeys({absent}))\n"
+        "from lobster.pretraining.__main__ import main\n"
+        "main(['ume', '--amino_acid', 'proteins.txt', '--max_steps', '2', '--batch_tokens', '64', '--device', 'cpu'])"
+    )
+    source = Path(lobster.__file__).parents[1]
+    environment = os.environ | {"PYTHONPATH": str(source), "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "step 2/2" in done.stdout
+    assert (tmp_path / "runs" / "pretraining" / "model.safetensors").is_file()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+@pytest.mark.parametrize("command", ["ume", "policy"])
+def test_training_on_a_gpu_learns(tmp_path: Path, command: str, capsys: pytest.CaptureFixture[str]):
+    (tmp_path / "smiles.txt").write_text("\n".join(MOLECULES))
+    files = f"--smiles {tmp_path}/smiles.txt --heldout_smiles {tmp_path}/smiles.txt --output_dir {tmp_path}/out"
+    main(
+        [command, *f"{files} --max_steps 60 --batch_tokens 256 --warmup_steps 10 --eval_steps 30 --device cuda".split()]
+    )
+    found = [float(line.split()[-1]) for line in capsys.readouterr().out.splitlines() if "held-out" in line]
+    assert found[-1] < found[0] < 1280
 
 
 @pytest.mark.parametrize("command", ["ume", "policy"])

@@ -90,8 +90,8 @@ def policy_scorecard(
 
     yield Figure(SAMPLES, modality, "ended by themselves", count, len(ended) / count)
     if modality is Modality.SMILES:
-        yield figure("validity", lambda s: smiles_metrics(s).validity)
-        yield figure("uniqueness of the valid ones", lambda s: smiles_metrics(s).uniqueness, data=False)
+        yield figure("validity", lambda s: smiles_metrics(s[:count]).validity)
+        yield figure("uniqueness of the valid ones", lambda s: smiles_metrics(s[:count]).uniqueness, data=False)
         yield figure("internal diversity", lambda s: smiles_metrics(s[:count]).internal_diversity)
     else:
         name, measure = _MEASURES[modality]

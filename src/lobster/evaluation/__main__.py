@@ -13,7 +13,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM,
 from lobster.constants import Modality
 from lobster.device import resolve_device
 from lobster.evaluation.policies import policy_scorecard
-from lobster.evaluation.scorecard import scorecard
+from lobster.evaluation.scorecard import LAYOUT, scorecard
 from lobster.evaluation.table import Figure, as_json, markdown
 from lobster.model import Ume
 from lobster.model.checkpoints import find_model
@@ -55,13 +55,18 @@ def main(arguments: list[str]) -> None:
     """Run one command."""
     parser = argparse.ArgumentParser(prog="python -m lobster.evaluation", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    ume = commands.add_parser("ume", help="a UME, or any masked language model with a tokenizer")
+    ume = commands.add_parser(
+        "ume",
+        help="a UME, or any masked language model with a tokenizer",
+        description=LAYOUT,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     policy = commands.add_parser("policy", help="a causal language model that writes sequences")
     for command in (ume, policy):
         command.add_argument("name", help="a name that ships, a folder or a Hub id")
         command.add_argument("--device")
         command.add_argument("--seed", type=int, default=0)
-    ume.add_argument("--data", type=Path, default=Path("data"), help="folder of held-out data (docs/data.md)")
+    ume.add_argument("--data", type=Path, default=Path("data"), help="folder of the data (%(default)s)")
     ume.add_argument("--modality", type=Modality, choices=list(Modality), help="what a model that is no UME reads")
     ume.add_argument("--tokens", type=int, default=40_000, help="held-out tokens of each modality (%(default)s)")
     ume.add_argument("--mutants", type=int, default=100, help="mutants of a protein to score whole (%(default)s)")

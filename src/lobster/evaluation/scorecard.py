@@ -1,14 +1,4 @@
-"""What a masked language model knows of molecules: held-out figures with a baseline beside each.
-
-The data is a folder:
-
-    smiles/train.txt.gz        smiles/valid.txt.gz
-    protein/train.fasta.gz     protein/valid_family.fasta.gz
-    nucleotide/train.fasta.gz  nucleotide/valid.fasta.gz        in-frame coding sequences
-    eval/dms/index.csv         columns name and wt; beside it NAME.csv with columns mutant (A12C) and score
-
-`train` files are counted for the baselines. What is absent is left out.
-"""
+"""What a masked language model knows of molecules: held-out figures with a baseline beside each."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -35,6 +25,16 @@ from lobster.model import Ume
 from lobster.model.pseudo_likelihood import Row, masked_logits, scoring_rows, sequence_numbers
 from lobster.model.utils import canonical_smiles
 from lobster.pretraining.corpus import read_sequences
+
+# What --help and docs say of the data.
+LAYOUT = """The data is a folder:
+
+    smiles/train.txt.gz        smiles/valid.txt.gz
+    protein/train.fasta.gz     protein/valid_family.fasta.gz
+    nucleotide/train.fasta.gz  nucleotide/valid.fasta.gz        in-frame coding sequences
+    eval/dms/index.csv         columns name and wt; beside it NAME.csv with columns mutant (A12C) and score
+
+The train files are counted for the baselines. What is absent is left out."""
 
 FILES = {
     Modality.SMILES: ("smiles/train.txt.gz", "smiles/valid.txt.gz"),
@@ -87,7 +87,7 @@ def scorecard(ume: Ume, data: Path, tokens: int = 40_000, mutants: int = 100, se
     if not present:
         raise FileNotFoundError(
             f"{data} holds no data for {', '.join(ume.modalities)}: pass --data FOLDER, with "
-            f"{' and '.join(FILES[ume.modalities[0]])} in it (docs/data.md says what they are)"
+            f"{' and '.join(FILES[ume.modalities[0]])} in it (python -m lobster.evaluation ume --help says what else)"
         )
     for modality in present:
         yield from _modality(ume, modality, data, tokens, seed)

@@ -100,8 +100,7 @@ def _modality(ume: Ume, modality: Modality, data: Path, tokens: int, seed: int) 
     train, heldout = (read_sequences(data / file) for file in FILES[modality])
     real, ids = _take(ume, modality, heldout, tokens, rng)
     _, train_ids = _take(ume, modality, train, _BASELINE_TOKENS, rng)
-    unigram, fivegram = ({f"{n}-gram" if n > 1 else "unigram": NGram([x[1:-1] for x in train_ids], n)} for n in (1, 5))
-    baselines = unigram | fivegram
+    baselines = {name: NGram([row[1:-1] for row in train_ids], n) for name, n in (("unigram", 1), ("5-gram", 5))}
     own = [row[1:-1] for row in ids]
 
     log_p, hits = _token_figures(ume, modality, ids)
@@ -113,20 +112,13 @@ def _modality(ume: Ume, modality: Modality, data: Path, tokens: int, seed: int) 
     yield Figure(HELD_OUT, modality, "masked-token accuracy", len(real), float(hits.sum() / count), accuracy)
 
     scores = log_p / [len(row) for row in own]
-    baseline = fivegram["5-gram"]
+    baseline = baselines["5-gram"]
     baseline_scores = _means(baseline, own)
     for name, corrupt in CORRUPTIONS[modality].items():
         corrupted = [corrupt(sequence, rng) for sequence in real]
         yield from _pairs(ume, modality, name, corrupted, scores, baseline, baseline_scores)
     yield from _passes(ume, modality, real, rng)
-    for name, family in fooling_strings(modality).items():
-        strings = [c for s in family if (c := canonical_smiles(s))] if modality is Modality.SMILES else family
-        strings = [s for s in strings if len(ume.tokenize([s], modality)[0]) <= ume.max_length]
-        if not strings:
-            continue
-        fooled = _highest_percentile(_log_scores(ume, modality, strings), scores)
-        baseline_fooled = _highest_percentile(_means(baseline, _own_ids(ume, modality, strings)), baseline_scores)
-        yield Figure(FOOLED, modality, name, len(strings), fooled, {"5-gram": baseline_fooled})
+    yield from _fooled(ume, modality, scores, baseline, baseline_scores)
 
 
 def _take(
@@ -221,6 +213,18 @@ def spearman(one: Sequence[float] | np.ndarray, other: Sequence[float] | np.ndar
     """
     ranks = [pd.Series(np.asarray(x)).rank().to_numpy() for x in (one, other)]
     return float(np.corrcoef(*ranks)[0, 1]) if all(np.ptp(r) for r in ranks) else 0.0
+
+
+def _fooled(
+    ume: Ume, modality: Modality, scores: np.ndarray, baseline: NGram, baseline_scores: np.ndarray
+) -> Iterator[Figure]:
+    for name, family in fooling_strings(modality).items():
+        strings = [c for s in family if (c := canonical_smiles(s))] if modality is Modality.SMILES else family
+        strings = [s for s in strings if len(ume.tokenize([s], modality)[0]) <= ume.max_length]
+        if strings:
+            ours = _highest_percentile(_log_scores(ume, modality, strings), scores)
+            theirs = _highest_percentile(_means(baseline, _own_ids(ume, modality, strings)), baseline_scores)
+            yield Figure(FOOLED, modality, name, len(strings), ours, {"5-gram": theirs})
 
 
 def _highest_percentile(strings: np.ndarray, real: np.ndarray) -> float:

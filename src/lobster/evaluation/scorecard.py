@@ -117,7 +117,7 @@ def _modality(ume: Ume, modality: Modality, data: Path, tokens: int, seed: int) 
     for name, corrupt in CORRUPTIONS[modality].items():
         corrupted = [corrupt(sequence, rng) for sequence in real]
         yield from _pairs(ume, modality, name, corrupted, scores, baseline, baseline_scores)
-    yield from _passes(ume, modality, real, rng)
+    yield from _passes(ume, modality, real)
     yield from _fooled(ume, modality, scores, baseline, baseline_scores)
 
 
@@ -231,7 +231,7 @@ def _highest_percentile(strings: np.ndarray, real: np.ndarray) -> float:
     return 100 * float(max((real < string).mean() for string in strings))
 
 
-def _passes(ume: Ume, modality: Modality, real: Sequence[str], rng: np.random.Generator) -> Iterator[Figure]:
+def _passes(ume: Ume, modality: Modality, real: Sequence[str]) -> Iterator[Figure]:
     """Compare K passes a sequence with as many as it has tokens; the baseline is one pass that sees every token."""
     short = [s if modality is Modality.SMILES else s[:_SHORT] for s in real[:_FEW]]
     start = time.perf_counter()

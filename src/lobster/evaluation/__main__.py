@@ -69,7 +69,7 @@ def main(arguments: list[str]) -> None:
     ume.add_argument("--data", type=Path, default=Path("data"), help="folder of the data (%(default)s)")
     ume.add_argument("--modality", type=Modality, choices=list(Modality), help="what a model that is no UME reads")
     ume.add_argument("--tokens", type=int, default=40_000, help="held-out tokens of each modality (%(default)s)")
-    ume.add_argument("--mutants", type=int, default=100, help="mutants of a protein to score whole (%(default)s)")
+    ume.add_argument("--mutants", type=int, default=50, help="mutants of a protein to score whole (%(default)s)")
     policy.add_argument("--modality", type=Modality, choices=list(Modality), default=Modality.SMILES)
     policy.add_argument("--train", required=True, help="file of the sequences that it learned from")
     policy.add_argument("--heldout", required=True, help="file of sequences that it did not see")

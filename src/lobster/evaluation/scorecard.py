@@ -70,7 +70,7 @@ CORRUPTIONS: dict[Modality, dict[str, Corrupt]] = {
 }
 
 
-def scorecard(ume: Ume, data: Path, tokens: int = 40_000, mutants: int = 100, seed: int = 0) -> Iterator[Figure]:
+def scorecard(ume: Ume, data: Path, tokens: int = 40_000, mutants: int = 50, seed: int = 0) -> Iterator[Figure]:
     """Measure a model, one figure after the other.
 
     Args:

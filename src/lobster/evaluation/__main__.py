@@ -17,7 +17,7 @@ from lobster.evaluation.scorecard import LAYOUT, scorecard
 from lobster.evaluation.table import Figure, as_json, markdown
 from lobster.model import Ume
 from lobster.model.checkpoints import find_model
-from lobster.pretraining.corpus import CorpusError, read_sequences
+from lobster.pretraining.corpus import read_sequences
 
 
 def load_masked_model(name: str, modality: Modality | None, device: str | None) -> Ume:
@@ -90,5 +90,5 @@ def main(arguments: list[str]) -> None:
 if __name__ == "__main__":
     try:
         main(sys.argv[1:])
-    except (CorpusError, ValueError, OSError) as error:
+    except (ValueError, OSError) as error:
         sys.exit(f"error: {error}")

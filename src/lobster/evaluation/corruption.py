@@ -8,7 +8,8 @@ from lobster.constants import Modality
 from lobster.model.utils import canonical_smiles
 from lobster.tokenization.vocabulary import SMILES_PATTERN
 
-_LETTERS = {Modality.AMINO_ACID: "ACDEFGHIKLMNPQRSTVWY", Modality.NUCLEOTIDE: "ACGT"}
+# The letters that every sequence of a modality may have.
+LETTERS = {Modality.AMINO_ACID: "ACDEFGHIKLMNPQRSTVWY", Modality.NUCLEOTIDE: "ACGT"}
 
 
 def swap_tokens(smiles: str, rng: np.random.Generator, swaps: int = 4, tries: int = 400) -> str | None:
@@ -119,7 +120,7 @@ def corrupt_letters(sequence: str, modality: Modality, rng: np.random.Generator,
     """
     letters = list(sequence)
     for position in rng.choice(len(letters), max(1, round(rate * len(letters))), replace=False):
-        others = [letter for letter in _LETTERS[modality] if letter != letters[position].upper()]
+        others = [letter for letter in LETTERS[modality] if letter != letters[position].upper()]
         letters[position] = str(rng.choice(others))
     return "".join(letters)
 

@@ -3,8 +3,7 @@
 from itertools import combinations
 
 from lobster.constants import Modality
-
-AMINO_ACIDS = "ACDEFGHIKLMNPQRSTVWY"
+from lobster.evaluation.corruption import LETTERS
 
 
 def fooling_strings(modality: Modality) -> dict[str, list[str]]:
@@ -24,13 +23,15 @@ def fooling_strings(modality: Modality) -> dict[str, list[str]]:
             }
         case Modality.AMINO_ACID:
             return {
-                "homopolymers": [letter * n for letter in AMINO_ACIDS for n in (30, 100)],
+                "homopolymers": [letter * n for letter in LETTERS[modality] for n in (30, 100)],
                 "two-letter repeats": [(a + b) * 50 for a, b in combinations("ADEGKLPQSV", 2)],
                 "three-letter repeats": [unit * 33 for unit in ("GSG", "PGA", "EKL", "AEK", "GPP")],
             }
         case Modality.NUCLEOTIDE:
             return {
-                "homopolymers": [letter * n for letter in "ACGT" for n in (30, 150, 600)],
-                "two-letter repeats": [(a + b) * n for a, b in combinations("ACGT", 2) for n in (15, 75, 300)],
+                "homopolymers": [letter * n for letter in LETTERS[modality] for n in (30, 150, 600)],
+                "two-letter repeats": [
+                    (a + b) * n for a, b in combinations(LETTERS[modality], 2) for n in (15, 75, 300)
+                ],
                 "three-letter repeats": [unit * 100 for unit in ("GCC", "AAG", "CAG")],
             }

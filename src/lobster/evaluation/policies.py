@@ -9,6 +9,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from lobster.constants import Modality
+from lobster.evaluation.corruption import LETTERS
 from lobster.evaluation.metrics import smiles_metrics
 from lobster.evaluation.ngram import NGram
 from lobster.evaluation.sampling import sample
@@ -27,7 +28,7 @@ def is_protein(sequence: str) -> bool:
     >>> is_protein("MKT"), is_protein("KMT"), is_protein("MKX")
     (True, False, False)
     """
-    return sequence.startswith("M") and set(sequence) <= set("ACDEFGHIKLMNPQRSTVWY")
+    return sequence.startswith("M") and set(sequence) <= set(LETTERS[Modality.AMINO_ACID])
 
 
 def is_coding(sequence: str) -> bool:

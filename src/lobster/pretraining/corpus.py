@@ -130,39 +130,48 @@ def cached_corpora(
         CorpusError: The folder holds a cache of other files, or a file leaves nothing to train on.
         FileNotFoundError: A file is not there.
     """
-    contents = {modality.value: Path(file).name for modality, file in files.items()}
+    names = {modality.value: Path(file).name for modality, file in files.items()}
     if (folder / _CONTENTS_FILE).is_file():
         found = json.loads((folder / _CONTENTS_FILE).read_text())
-        if found != contents:
-            raise CorpusError(f"{folder} was made from {found}, not from {contents}: delete it or name another --cache")
-        return {modality: TokenCorpus.load(folder / modality.value) for modality in files}
+        corpora = {modality: TokenCorpus.load(folder / modality.value) for modality in files if modality in found}
+        same = {m.value: tokenize(m, [found[m]["first"]])[0] == corpus[0].tolist() for m, corpus in corpora.items()}
+        if {m: entry["file"] for m, entry in found.items()} != names or not all(same.values()):
+            raise CorpusError(
+                f"{folder} was made from other files than {', '.join(names.values())}, or with another tokenizer: "
+                "delete it or name another --cache"
+            )
+        return corpora
+    contents = {}
     total = sum(budget[modality] for modality in files)
     for modality, file in files.items():
-        corpus = _tokenized(
-            read_sequences(file), lambda chunk, m=modality: tokenize(m, chunk), budget[modality],
-            max_bytes * budget[modality] / total, seed,
-        )  # fmt: skip
+        share = max_bytes * budget[modality] / total
+        first, corpus = _tokenized(
+            read_sequences(file), lambda chunk, m=modality: tokenize(m, chunk), budget[modality], share, seed
+        )
         if corpus is None:
             raise CorpusError(f"{file} leaves nothing to train on: every {modality} sequence is too long or unknown")
         corpus.save(folder / modality.value)
-    folder.mkdir(parents=True, exist_ok=True)
+        contents[modality.value] = {"file": names[modality.value], "first": first}
     (folder / _CONTENTS_FILE).write_text(json.dumps(contents) + "\n")  # last: a cache that was cut short is made anew
     return {modality: TokenCorpus.load(folder / modality.value) for modality in files}
 
 
 def _tokenized(
     sequences: list[str], tokenize: Callable, max_tokens: float, max_bytes: float, seed: int
-) -> TokenCorpus | None:
+) -> tuple[str, TokenCorpus | None]:
+    """Return the first sequence that was taken, to know the tokenizer again by, and all of them."""
     order = np.random.default_rng(seed).permutation(len(sequences))
     kept: list[np.ndarray] = []
-    tokens, different = 0, set()
+    first, tokens, different = "", 0, set()
     for start in range(0, len(order), _CHUNK):
-        for ids in tokenize([sequences[i] for i in order[start : start + _CHUNK]]):
+        chunk = [sequences[i] for i in order[start : start + _CHUNK]]
+        for sequence, ids in zip(chunk, tokenize(chunk), strict=True):
             if not ids:
                 continue
             different.update(ids)
             tokens += len(ids)
             if kept and (tokens > max_tokens or tokens * (1 if len(different) <= 256 else 2) > max_bytes):
-                return TokenCorpus.of(kept)
+                return first, TokenCorpus.of(kept)
+            first = first or sequence
             kept.append(np.array(ids, dtype=np.uint32))
-    return TokenCorpus.of(kept) if kept else None
+    return first, TokenCorpus.of(kept) if kept else None

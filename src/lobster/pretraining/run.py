@@ -201,10 +201,10 @@ class Speed:
 
     def __init__(self, model: Any, peak: float):
         layers = _layers(model)
-        matrices = {name: p.numel() for name, p in model.named_parameters() if p.ndim == 2}
         self._layer_weights = sum(p.numel() for p in layers.parameters() if p.ndim == 2)
         embedding = model.get_input_embeddings().weight.numel()
-        self._head_weights = sum(matrices.values()) - self._layer_weights - embedding
+        weights = sum(p.numel() for p in model.parameters() if p.ndim == 2)
+        self._head_weights = weights - self._layer_weights - embedding
         self._attention = 12 * len(layers) * model.config.hidden_size
         self._peak = peak
         self._tokens = self._flops = 0.0

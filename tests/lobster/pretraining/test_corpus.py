@@ -118,7 +118,7 @@ def test_the_cache_keeps_to_its_size_in_the_proportions_of_the_run(tmp_path: Pat
 def test_a_corpus_is_tokenised_once_and_is_not_needed_again(tmp_path: Path, files: dict[Modality, str]):
     tokenize, budget = Letters(), {SMILES: 2000, PROTEIN: 4000}
     first = cached_corpora(tmp_path / "cache", files, tokenize, budget, 10**6)
-    seen = tokenize.seen
+    seen = tokenize.seen + len(files)  # one of each file, to know the tokenizer again
     Path(files[SMILES]).unlink()
     again = cached_corpora(tmp_path / "cache", files, tokenize, budget, 10**6)
     assert tokenize.seen == seen
@@ -138,6 +138,13 @@ def test_a_cache_of_other_files_is_refused(tmp_path: Path, files: dict[Modality,
     cached_corpora(tmp_path / "cache", files, Letters(), {SMILES: 10, PROTEIN: 10}, 10**6)
     with pytest.raises(CorpusError, match="--cache"):
         cached_corpora(tmp_path / "cache", {SMILES: files[SMILES]}, Letters(), {SMILES: 10}, 10**6)
+
+
+def test_a_cache_of_another_tokenizer_is_refused(tmp_path: Path, files: dict[Modality, str]):
+    budget = {SMILES: 100, PROTEIN: 100}
+    cached_corpora(tmp_path / "cache", files, Letters(), budget, 10**6)
+    with pytest.raises(CorpusError, match="another tokenizer"):
+        cached_corpora(tmp_path / "cache", files, lambda m, found: [[1] * len(s) for s in found], budget, 10**6)
 
 
 def test_sequences_that_the_tokenizer_leaves_out_are_not_in_the_cache(tmp_path: Path):

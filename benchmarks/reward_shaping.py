@@ -13,9 +13,9 @@ from pathlib import Path
 DEMO = Path(__file__).parents[1] / "examples" / "train_ume_grpo.py"
 SETTINGS = {
     "default": [],
-    "plain, scaled in groups": ["--pay_once", "false", "--beta", "0", "--scale_rewards", "group"],
-    "plain": ["--pay_once", "false", "--beta", "0"],
-    "plain, anchored": ["--pay_once", "false"],
+    "plain, scaled in groups": ["--diversity", "false", "--beta", "0", "--scale_rewards", "group"],
+    "plain": ["--diversity", "false", "--beta", "0"],
+    "plain, anchored": ["--diversity", "false"],
     "pays once, no anchor": ["--beta", "0"],
     "temperature 0.03": ["--reward_temperature", "0.03"],
     "temperature 0.3": ["--reward_temperature", "0.3"],

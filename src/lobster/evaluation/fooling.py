@@ -17,7 +17,7 @@ def fooling_strings(modality: Modality) -> dict[str, list[str]]:
             return {
                 "carbon chains": ["C" * n for n in (8, 12, 16, 24, 40)],
                 "two-letter repeats": [unit * n for unit in ("CO", "CN", "C=C", "C#C", "NC(=O)C") for n in (4, 8, 12)],
-                "chains of rings": ["c1ccc(-" * n + "c1ccccc1" + ")cc1" * n for n in (1, 2, 4)],
+                "chains of rings": [_polyphenyl(n) for n in (2, 3, 5, 8)],
                 "tiny molecules": ["C", "O", "N", "CC", "CO", "CN", "C=O", "CCO", "c1ccccc1", "C1CCCCC1", "CC(C)=O"],
                 "salts and fragments": ["[Na+].[Cl-]", ".".join("C" * 8), ".".join(["CCO"] * 5), ".".join("O" * 12)],
             }
@@ -35,3 +35,10 @@ def fooling_strings(modality: Modality) -> dict[str, list[str]]:
                 ],
                 "three-letter repeats": [unit * 100 for unit in ("GCC", "AAG", "CAG")],
             }
+
+
+def _polyphenyl(rings: int) -> str:
+    """Return benzene rings in a row, each bound to the next in para position."""
+    opened = "".join(f"c{i}ccc(-" for i in range(1, rings))
+    closed = "".join(f")cc{i}" for i in reversed(range(1, rings)))
+    return f"{opened}c{rings}ccccc{rings}{closed}"

@@ -53,12 +53,15 @@ class Batches(Dataset):
         """Return the modality, the sequences' own token ids, and the generator for what else is random in this batch."""
         modality, members = self.items[number]
         rng = np.random.default_rng((self.seed, number))
-        return modality, [self._window(self.corpora[modality], i, rng) for i in members], rng
+        return modality, [self._window(modality, i, rng) for i in members], rng
 
-    def _window(self, corpus: TokenCorpus, i: int, rng: np.random.Generator) -> np.ndarray:
+    def _window(self, modality: Modality, i: int, rng: np.random.Generator) -> np.ndarray:
+        """Return a sequence, or where it is too long a random window; one of nucleotides starts at a codon's first base."""
+        corpus = self.corpora[modality]
         length = min(int(corpus.lengths[i]), self.max_length - 2)
-        excess = int(corpus.lengths[i]) - length
-        return corpus.window(i, int(rng.integers(excess + 1)) if excess else 0, length)
+        step = 3 if modality is Modality.NUCLEOTIDE else 1
+        start = step * int(rng.integers((int(corpus.lengths[i]) - length) // step + 1))
+        return corpus.window(i, start, length)
 
 
 def _cut(lengths: np.ndarray, count: int, tokens: int, rng: np.random.Generator) -> list[np.ndarray]:

@@ -11,8 +11,8 @@ import numpy as np
 
 from lobster.constants import Modality
 from lobster.evaluation import SmilesMetrics, smiles_metrics
+from lobster.rl_training.completions import Outcome, Scored
 from lobster.rl_training.reward_functions import UmeRewardFunction
-from lobster.rl_training.scoring import Outcome, Scored
 
 _ROWS = {
     "validity": ("validity", "{:.1%}"),

@@ -1,6 +1,8 @@
 """GRPO with a UME reward."""
 
-from lobster.rl_training.diversity import NoveltyMemory
+from lobster.rl_training.archive import Archive
+from lobster.rl_training.diversity import DiversityMemory
+from lobster.rl_training.guards import RunGuard
 from lobster.rl_training.reward_functions import (
     UmeReward,
     UmeRewardFunction,
@@ -10,7 +12,9 @@ from lobster.rl_training.reward_functions import (
 from lobster.rl_training.trainers import UmeGRPOTrainer, create_ume_grpo_trainer, train_ume_grpo
 
 __all__ = [
-    "NoveltyMemory",
+    "Archive",
+    "DiversityMemory",
+    "RunGuard",
     "UmeGRPOTrainer",
     "UmeReward",
     "UmeRewardFunction",

@@ -1,24 +1,31 @@
 """Rewards from a UME: how natural the encoder finds what a policy wrote.
 
-    reward = pseudo-likelihood / temperature
+    reward = score / temperature                score = pseudo-likelihood × complexity, or any `ScoringFunction`
 
-The pseudo-likelihood lies in (0, 1], so 0, the reward of everything that is no molecule, is the worst there is.
+The score lies in [0, 1], so 0, the reward of everything that is no molecule, is the worst there is.
 """
 
 import math
 import warnings
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from lobster.constants import Modality
 from lobster.model import Ume
 from lobster.model.pseudo_likelihood import Method
-from lobster.rl_training.diversity import NoveltyMemory
-from lobster.rl_training.scoring import Outcome, Scored, read_completion
+from lobster.rl_training.archive import Archive
+from lobster.rl_training.completions import Outcome, Scored, read_completion
+from lobster.rl_training.diversity import DiversityMemory
+from lobster.scoring import ScoringFunction, default_scoring
+from lobster.scoring.function import PSEUDO_LIKELIHOOD
 
-# After as many calls in which every sequence failed, the scorer is broken.
-MAX_FAILED_CALLS = 3
+MAX_FAILED_CALLS = 3  # after as many calls in which every sequence failed, the scorer is broken
+CACHE_SIZE = 20_000  # sequences whose scores are kept, about 1 kB each
+UNIQUENESS_WINDOW = 512  # molecules among which the share of different ones is logged
 
 
 def compute_pseudo_likelihood(
@@ -34,30 +41,42 @@ def compute_pseudo_likelihood(
 
 
 class UmeRewardFunction:
-    """Sequences in, rewards out: pseudo-likelihood / temperature, and 0 for what is no molecule.
+    """Sequences in, rewards out: score / temperature, and 0 for what is no molecule.
+
+    The score is the pseudo-likelihood, lowered where a sequence is less complex than real ones are (repeats, chains, salts,
+    tiny molecules: `lobster.scoring.complexity`), or what a scoring function of your own makes of it.
 
     A SMILES is scored in RDKit's canonical form: the molecule counts, not its spelling. The reward is never negative,
     NaN or infinite, whatever the text. A failure while scoring gives 0, a warning and a count; when nothing but failures
-    comes for `MAX_FAILED_CALLS` calls in a row, it raises instead of training on zeros.
+    comes for `MAX_FAILED_CALLS` calls in a row, it raises instead of training on zeros. What was scored lately is not
+    scored again.
 
     Args:
         ume_model: The encoder. It is frozen.
-        temperature: What the pseudo-likelihood is divided by. It matters where rewards are not rescaled
+        temperature: What the score is divided by. It matters where rewards are not rescaled
             (``scale_rewards="none"``): the optimum of GRPO is then policy₀ · exp(reward / beta).
         batch_size: Memory to use, in sequences of the encoder's `max_length`.
+        scoring: What makes a score of the pseudo-likelihood and everything else: a `ScoringFunction`, or the YAML file that
+            describes one.
 
     Raises:
-        ValueError: The temperature is not a positive number, or the batch size not at least 1.
+        ValueError: The temperature is not a positive number, the batch size not at least 1, or the scoring wrong.
 
     >>> reward = UmeRewardFunction(Ume.from_pretrained("ume-mini-base-12M", device="cpu"))
-    >>> ethanol, again, broken = reward(["CCO", "OCC", "C1CC"])
-    >>> ethanol == again > broken == 0.0
+    >>> aspirin, again, ethanol, broken = reward(["CC(=O)Oc1ccccc1C(=O)O", "OC(=O)c1ccccc1OC(C)=O", "CCO", "C1CC"])
+    >>> aspirin == again > ethanol > broken == 0.0
     True
     >>> reward.get_statistics()["zero_rewards"]
     {'undetectable': 1}
     """
 
-    def __init__(self, ume_model: Ume, temperature: float = 0.1, batch_size: int = 8):
+    def __init__(
+        self,
+        ume_model: Ume,
+        temperature: float = 0.1,
+        batch_size: int = 8,
+        scoring: ScoringFunction | str | Path | None = None,
+    ):
         if not 1e-6 <= temperature <= 1e6:  # beyond that float32 rewards lose their meaning
             raise ValueError(f"temperature is {temperature}: expected a positive number, such as 0.1")
         if batch_size < 1:
@@ -65,7 +84,11 @@ class UmeRewardFunction:
         self.ume_model = ume_model.freeze()
         self.temperature = temperature
         self.batch_size = batch_size
+        self.scoring = (
+            ScoringFunction.from_yaml(scoring) if isinstance(scoring, (str, Path)) else scoring or default_scoring()
+        )
         self._failed_calls = 0
+        self._cache: dict[tuple[Modality, str], Scored] = {}
         self.reset_statistics()
 
     def __call__(
@@ -81,21 +104,31 @@ class UmeRewardFunction:
             RuntimeError: Scoring failed for every sequence of several calls in a row.
         """
         scored = self.score(sequences, modalities)
-        rewards = [s.pseudo_likelihood / self.temperature for s in scored]
+        rewards = [s.score / self.temperature for s in scored]
         self.record(scored, rewards)
         return rewards
 
     def score(
         self, sequences: Sequence[str], modalities: Sequence[Modality | str | None] | None = None
     ) -> list[Scored]:
-        """Read and score each sequence: what `__call__` makes rewards of; the statistics are left alone."""
+        """Read and score each sequence: what `__call__` makes rewards of; the counts of rewards are left alone."""
         if isinstance(sequences, str):
             raise TypeError(f"expected a list of sequences, got one string: pass [{sequences[:20]!r}]")
         expected = [None if m is None else Modality(m) for m in modalities or [None] * len(sequences)]
         scored = [read_completion(s, m, self.ume_model.max_length) for s, m in zip(sequences, expected, strict=True)]
+        molecules = [item.molecule for item in scored]
+        fresh = {m: item for m, item in zip(molecules, scored, strict=True) if m and m not in self._cache}
+        self._lookups += sum(m is not None for m in molecules)
+        self._scorings += len(fresh)
         for modality in Modality:
-            if items := [s for s in scored if s.outcome is Outcome.SCORED and s.modality is modality]:
+            if items := [item for item in fresh.values() if item.modality is modality]:
                 self._fill_in(items, modality)
+        for molecule, item in zip(molecules, scored, strict=True):
+            if molecule:
+                vars(item).update(vars(fresh.get(molecule) or self._cache[molecule]))
+        self._cache |= {m: replace(item) for m, item in fresh.items() if item.outcome is not Outcome.SCORING_FAILED}
+        while len(self._cache) > CACHE_SIZE:
+            del self._cache[next(iter(self._cache))]
         self._watch_failures(scored)
         return scored
 
@@ -116,6 +149,14 @@ class UmeRewardFunction:
             item.pseudo_likelihood = score
         if broken := [item for item in items if not math.isfinite(item.pseudo_likelihood)]:
             self._fail(broken, "the score is not a finite number")
+        for item in items:
+            if item.outcome is not Outcome.SCORED:
+                continue
+            whole = self.scoring(item.sequence, modality, item.pseudo_likelihood)
+            if whole is None:  # the scoring function is about other modalities
+                item.outcome = Outcome.WRONG_MODALITY
+            else:
+                item.score, item.values, item.parts = whole.total, whole.values, whole.parts
 
     def _fail(self, items: list[Scored], why: str) -> None:
         self._last_failure = why
@@ -148,19 +189,32 @@ class UmeRewardFunction:
         """Forget all counts."""
         self._rewards: dict[Modality | None, _Running] = {m: _Running() for m in (*Modality, None)}
         self._zeros: Counter[str] = Counter()
+        self._lookups = self._scorings = 0
+        self.scoring.failures.clear()
+
+    @property
+    def cache_hit_rate(self) -> float:
+        """Share of readable sequences whose score was known, since the start."""
+        return 1 - self._scorings / self._lookups if self._lookups else 0.0
 
     def get_statistics(self) -> dict[str, Any]:
         """Return what was rewarded since the start.
 
         Returns:
             ``count``, ``mean``, ``min``, ``max`` of the rewards (NaN where there was none), ``by_modality`` with the
-            same for each modality that came, and ``zero_rewards``, the count for each reason.
+            same for each modality that came; ``zero_rewards``, the count for each reason; ``cache_hit_rate``, the share of
+            readable sequences whose score was known; ``failed_components``, how often each component failed.
         """
         total = _Running()
         for part in self._rewards.values():
             total.merge(part)
         by_modality = {m.value: part.summary() for m, part in self._rewards.items() if m and part.count}
-        return total.summary() | {"by_modality": by_modality, "zero_rewards": dict(self._zeros)}
+        return total.summary() | {
+            "by_modality": by_modality,
+            "zero_rewards": dict(self._zeros),
+            "cache_hit_rate": self.cache_hit_rate,
+            "failed_components": dict(self.scoring.failures),
+        }
 
 
 class _Running:
@@ -192,20 +246,25 @@ class UmeReward:
         reward_function: What turns sequences into rewards.
         include_prompt: Whether the molecule is the prompt and the completion together, for policies that continue a
             prefix (plain prompts only).
-        memory: Pays for each molecule once; None pays always.
+        diversity: Pays less for what is no longer new; None pays always.
         name: The name of the metrics; two rewards in one trainer need different ones.
+
+    Attributes:
+        archive: The best distinct sequences so far, and how many were scored.
     """
 
     def __init__(
         self,
         reward_function: UmeRewardFunction,
         include_prompt: bool = False,
-        memory: NoveltyMemory | None = None,
+        diversity: DiversityMemory | None = None,
         name: str = "ume_reward",
     ):
         self.reward_function = reward_function
         self.include_prompt = include_prompt
-        self.memory = memory
+        self.diversity = diversity
+        self.archive = Archive()
+        self._recent: deque[tuple[Modality, str]] = deque(maxlen=UNIQUENESS_WINDOW)
         self.__name__ = name
 
     def __call__(
@@ -234,25 +293,72 @@ class UmeReward:
                 prompt + text if isinstance(prompt, str) and isinstance(text, str) else text for prompt, text in pairs
             ]
         scored = self.reward_function.score(texts, modality)
-        valid = [item.pseudo_likelihood for item in scored if item.outcome is Outcome.SCORED]
-        if self.memory is not None:
-            for item, novel in zip(scored, self.memory.novel([item.key for item in scored]), strict=True):
-                if item.outcome is Outcome.SCORED and not novel:
+        molecules = [item.molecule for item in scored]
+        valid = [item for item in scored if item.molecule]
+        self._recent.extend(molecule for molecule in molecules if molecule)
+        self.archive.add(scored)
+        if self.diversity is not None:
+            for item, share in zip(scored, self.diversity.pay(molecules), strict=True):
+                item.share = share
+                if item.outcome is Outcome.SCORED and share == 0:
                     item.outcome = Outcome.REPEATED
-        rewards = [
-            item.pseudo_likelihood / self.reward_function.temperature if item.outcome is Outcome.SCORED else 0.0
-            for item in scored
-        ]
+        rewards = [item.score * item.share / self.reward_function.temperature for item in scored]
         self.reward_function.record(scored, rewards)
         if log_metric and scored:
-            log_metric(f"{self.__name__}/valid", len(valid) / len(scored))
-            log_metric(f"{self.__name__}/paid", sum(item.outcome is Outcome.SCORED for item in scored) / len(scored))
-            if valid:
-                log_metric(f"{self.__name__}/pseudo_likelihood", sum(valid) / len(valid))
+            for name, value in self._metrics(valid, len(scored)):
+                log_metric(f"{self.__name__}/{name}", value)
         if log_extra:
-            log_extra(f"{self.__name__}/pseudo_likelihood", [item.pseudo_likelihood for item in scored])
-            log_extra(f"{self.__name__}/outcome", [item.outcome.value for item in scored])
+            for name, column in self._columns(scored):
+                log_extra(f"{self.__name__}/{name}", column)
         return rewards
+
+    def _metrics(self, valid: list[Scored], count: int) -> Iterator[tuple[str, float]]:
+        yield "valid", len(valid) / count
+        yield "paid", sum(item.share for item in valid) / count
+        yield "cached", self.reward_function.cache_hit_rate
+        if not valid:
+            return
+        yield "unique", len(set(self._recent)) / len(self._recent)
+        yield PSEUDO_LIKELIHOOD, sum(item.pseudo_likelihood for item in valid) / len(valid)
+        for component in self.reward_function.scoring.components:
+            name = component.name
+            values = [item.values[name] for item in valid if math.isfinite(item.values.get(name, math.nan))]
+            if values and name != PSEUDO_LIKELIHOOD:
+                yield name, sum(values) / len(values)
+            if failures := self.reward_function.scoring.failures[name]:
+                yield f"{name}/failed", float(failures)
+
+    def _columns(self, scored: list[Scored]) -> Iterator[tuple[str, list]]:
+        """Columns of the table of completions: the same ones every time, and of full length."""
+        yield "outcome", [item.outcome.value for item in scored]
+        yield PSEUDO_LIKELIHOOD, [item.pseudo_likelihood for item in scored]
+        for component in self.reward_function.scoring.components:
+            if component.name != PSEUDO_LIKELIHOOD:
+                yield component.name, [item.values.get(component.name) for item in scored]
+            if component.transform:
+                yield f"{component.name}/score", [item.parts.get(component.name) for item in scored]
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Remember nothing and pay for everything, for an evaluation."""
+        with self.archive.paused(), self.diversity.paused() if self.diversity else nullcontext():
+            yield
+
+    def save(self, folder: str | Path) -> None:
+        """Write what it remembers into a folder."""
+        self.archive.save(folder)
+        if self.diversity is not None:
+            self.diversity.save(folder)
+
+    def load(self, folder: str | Path) -> None:
+        """Remember what `save` wrote.
+
+        Raises:
+            FileNotFoundError: The folder has none.
+        """
+        if self.diversity is not None:
+            self.diversity.load(folder)
+        self.archive.load(folder)
 
 
 def _text(completion: Any) -> Any:
@@ -267,7 +373,8 @@ def create_ume_reward_wrapper(
     temperature: float = 0.1,
     batch_size: int = 8,
     include_prompt: bool = False,
-    memory: NoveltyMemory | None = None,
+    diversity: DiversityMemory | None = None,
+    scoring: ScoringFunction | str | Path | None = None,
     name: str = "ume_reward",
 ) -> UmeReward:
     """Make a reward that TRL can call, ``GRPOTrainer(reward_funcs=create_ume_reward_wrapper(ume))``.
@@ -279,4 +386,4 @@ def create_ume_reward_wrapper(
     >>> valid > invalid == 0.0
     True
     """
-    return UmeReward(UmeRewardFunction(ume_model, temperature, batch_size), include_prompt, memory, name)
+    return UmeReward(UmeRewardFunction(ume_model, temperature, batch_size, scoring), include_prompt, diversity, name)

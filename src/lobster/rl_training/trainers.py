@@ -5,17 +5,20 @@ How the set-up differs from TRL's defaults, and why (measurements: `docs/reward_
 1. ``scale_rewards="none"``: with rewards scaled within a group, a constant factor cancels and the reward temperature would
    mean nothing.
 2. ``beta=0.3``: the policy is anchored to where it started; without an anchor a likelihood reward ends in one molecule.
-3. Each molecule pays once (`NoveltyMemory`); ``pay_once=False`` gives the plain reward.
-4. ``disable_dropout=True``: TRL generates in training mode.
-5. Without a GPU: ``use_cpu=True``, ``bf16=False`` and no activation checkpointing (bfloat16 ran 100 times slower than
+3. What is no longer new pays less (`DiversityMemory`): each molecule pays once, each scaffold or family a few times;
+   ``diversity=False`` turns that off.
+4. A run that goes bad is stopped, and its best policy brought back (`RunGuard`); ``guard=False`` turns that off.
+5. ``disable_dropout=True``: TRL generates in training mode.
+6. Without a GPU: ``use_cpu=True``, ``bf16=False`` and no activation checkpointing (bfloat16 ran 100 times slower than
    float32 on a CPU, and there is no memory to save).
 
-Whatever is passed wins. The optimum of this objective is policy₀ · exp(pseudo-likelihood / (temperature · beta)): a lower
+Whatever is passed wins. The optimum of this objective is policy₀ · exp(score / (temperature · beta)): a lower
 temperature pulls harder towards what the encoder likes, a higher beta back to where the policy started.
 """
 
 import difflib
 import inspect
+import logging
 import math
 import os
 from pathlib import Path
@@ -23,7 +26,7 @@ from typing import Any
 
 import torch
 from datasets import Dataset, IterableDataset
-from transformers import AutoConfig, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoConfig, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, TrainOutput
 from trl import GRPOConfig, GRPOTrainer
 
@@ -32,8 +35,13 @@ from lobster.device import resolve_device
 from lobster.model import Ume
 from lobster.model.checkpoints import find_model
 from lobster.resume import last_checkpoint
-from lobster.rl_training.diversity import NoveltyMemory
-from lobster.rl_training.reward_functions import create_ume_reward_wrapper
+from lobster.rl_training.archive import Archive
+from lobster.rl_training.diversity import DiversityMemory
+from lobster.rl_training.guards import RunGuard
+from lobster.rl_training.reward_functions import UmeReward, create_ume_reward_wrapper
+from lobster.scoring import ScoringFunction
+
+logger = logging.getLogger(__name__)
 
 DEFAULTS: dict[str, Any] = {"scale_rewards": "none", "beta": 0.3, "disable_dropout": True}
 CPU_DEFAULTS: dict[str, Any] = {"use_cpu": True, "bf16": False, "activation_checkpointing": False}
@@ -68,24 +76,47 @@ print(sample(model, tokenizer, count=10))
 """
 
 
-class UmeGRPOTrainer(GRPOTrainer):
-    """TRL's `GRPOTrainer` whose checkpoints hold the novelty memory, and whose evaluations leave it alone."""
+class _Budget(TrainerCallback):
+    """Ends a run when its budget of distinct scored sequences is spent."""
 
-    def __init__(self, *args: Any, memory: NoveltyMemory | None, **kwargs: Any):
-        self.memory = memory
+    def __init__(self, archive: Archive, budget: int):
+        self.archive, self.budget = archive, budget
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if self.archive.unique >= self.budget:
+            control.should_training_stop = True
+            if state.is_world_process_zero:
+                logger.warning(
+                    "stopped at step %d: %d distinct sequences are scored, the scoring_budget is %d",
+                    *(state.global_step, self.archive.unique, self.budget),
+                )
+
+
+class UmeGRPOTrainer(GRPOTrainer):
+    """TRL's `GRPOTrainer` whose checkpoints hold what the reward remembers, and whose evaluations leave that alone.
+
+    Attributes:
+        ume_reward: The reward, with its diversity memory and its archive of the best sequences.
+    """
+
+    def __init__(self, *args: Any, ume_reward: UmeReward, **kwargs: Any):
+        self.ume_reward = ume_reward
         super().__init__(*args, **kwargs)
 
     def train(self, resume_from_checkpoint: str | bool | None = None, *args: Any, **kwargs: Any) -> TrainOutput:
-        """Train; ``resume_from_checkpoint=True`` goes on from the last whole checkpoint in ``output_dir``."""
+        """Train, and write the best sequences; ``resume_from_checkpoint=True`` goes on from the last whole checkpoint."""
         if resume_from_checkpoint is True:
             resume_from_checkpoint = str(last_checkpoint(str(self.args.output_dir)))
-        return super().train(resume_from_checkpoint, *args, **kwargs)
+        output = super().train(resume_from_checkpoint, *args, **kwargs)
+        if self.args.should_save:
+            folder = Path(str(self.args.output_dir))
+            folder.mkdir(parents=True, exist_ok=True)
+            self.ume_reward.archive.write(folder)
+        return output
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
-        """Evaluate with the plain reward: what was paid for in training pays here, and is not remembered."""
-        if self.memory is None:
-            return super().evaluate(*args, **kwargs)
-        with self.memory.paused():
+        """Evaluate without the memory: what was paid for in training pays here, and is not remembered."""
+        with self.ume_reward.paused():
             return super().evaluate(*args, **kwargs)
 
     def create_model_card(  # type: ignore[override]  # TRL's signature is not transformers' either
@@ -113,16 +144,16 @@ class UmeGRPOTrainer(GRPOTrainer):
         (Path(str(args.output_dir)) / "README.md").write_text(card)
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        # The memory goes first: trainer_state.json, written last, says that a checkpoint is whole.
-        if self.memory is not None and self.args.should_save:
+        # What the reward remembers goes first: trainer_state.json, written last, says that a checkpoint is whole.
+        if self.args.should_save:
             folder = Path(self._get_output_dir(trial=trial)) / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
             folder.mkdir(parents=True, exist_ok=True)
-            self.memory.save(folder)
+            self.ume_reward.save(folder)
+            self.ume_reward.archive.write(folder.parent)
         super()._save_checkpoint(model, trial)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        if self.memory is not None:
-            self.memory.load(resume_from_checkpoint)
+        self.ume_reward.load(resume_from_checkpoint)
         super()._load_from_checkpoint(resume_from_checkpoint, model)
 
 
@@ -134,7 +165,10 @@ def create_ume_grpo_trainer(
     output_dir: str | Path = "runs/ume_grpo",
     reward_temperature: float = 0.1,
     reward_batch_size: int = 8,
-    pay_once: bool = True,
+    scoring: ScoringFunction | str | Path | None = None,
+    diversity: DiversityMemory | bool = True,
+    guard: RunGuard | bool = True,
+    scoring_budget: int | None = None,
     include_prompt: bool = False,
     reward_funcs: Any = None,
     batch_size: int | None = None,
@@ -148,16 +182,20 @@ def create_ume_grpo_trainer(
         train_dataset: Prompts in a column `prompt`; a column `modality` says what each completion must be.
         eval_dataset: Prompts to evaluate on.
         output_dir: Where checkpoints and the policy go.
-        reward_temperature: What the pseudo-likelihood is divided by; lower pushes harder.
+        reward_temperature: What the score is divided by; lower pushes harder.
         reward_batch_size: Memory for scoring, in sequences of the encoder's `max_length`.
-        pay_once: Whether each molecule is rewarded once in the run. False gives the plain reward.
+        scoring: What makes a score of a completion: a `ScoringFunction`, or the YAML file that describes one; by default
+            the pseudo-likelihood, lowered for sequences of low complexity.
+        diversity: The memory that pays less for what is no longer new; False pays always the same.
+        guard: What stops a run that goes bad; False lets it run.
+        scoring_budget: Distinct sequences that may be scored before the run ends.
         include_prompt: Whether the molecule is prompt and completion together.
         reward_funcs: More rewards, one or a list; ``reward_weights`` weighs them, the UME's first.
         batch_size: Another name for ``per_device_train_batch_size``.
         grpo: Any parameter of `trl.GRPOConfig` or `trl.GRPOTrainer` (`callbacks`, `peft_config`, `processing_class`, …).
 
     Returns:
-        The trainer. `trainer.memory` is its novelty memory, None without ``pay_once``.
+        The trainer, a `UmeGRPOTrainer`: `trainer.ume_reward` has the diversity memory and the archive of best sequences.
 
     Raises:
         TypeError: A keyword is unknown.
@@ -183,8 +221,15 @@ def create_ume_grpo_trainer(
 
     model, tokenizer = _policy(model_path, extras.pop("processing_class", None), args)
     _check_prompts(tokenizer, train_dataset)
-    memory = NoveltyMemory() if pay_once else None
-    reward = create_ume_reward_wrapper(ume_model, reward_temperature, reward_batch_size, include_prompt, memory)
+    memory = DiversityMemory() if diversity is True else diversity or None
+    reward = create_ume_reward_wrapper(
+        ume_model, reward_temperature, reward_batch_size, include_prompt, memory, scoring
+    )
+    callbacks = list(extras.pop("callbacks", None) or [])
+    if guard:
+        callbacks.append(RunGuard() if guard is True else guard)
+    if scoring_budget is not None:
+        callbacks.append(_Budget(reward.archive, scoring_budget))
     others = reward_funcs if isinstance(reward_funcs, list) else [] if reward_funcs is None else [reward_funcs]
     return UmeGRPOTrainer(
         model=model,
@@ -193,7 +238,8 @@ def create_ume_grpo_trainer(
         train_dataset=train_dataset,
         eval_dataset=eval_dataset,
         processing_class=tokenizer,
-        memory=memory,
+        callbacks=callbacks,
+        ume_reward=reward,
         **extras,
     )
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from lobster.constants import Modality
 from lobster.model import Ume
-from lobster.rl_training import NoveltyMemory, UmeRewardFunction, compute_pseudo_likelihood, create_ume_reward_wrapper
+from lobster.rl_training import DiversityMemory, UmeRewardFunction, compute_pseudo_likelihood, create_ume_reward_wrapper
 from lobster.rl_training.reward_functions import MAX_FAILED_CALLS
 
 
@@ -34,7 +34,7 @@ class BrokenUme(Ume):
 
 
 def test_reward_is_pseudo_likelihood_over_temperature(tiny_ume):
-    smiles = ["CCO", "c1ccccc1", "CC(=O)O"]
+    smiles = ["CC(=O)Oc1ccccc1C(=O)O", "CC(C)Cc1ccc(C(C)C(=O)O)cc1", "Cn1c(=O)c2c(ncn2C)n(C)c1=O"]
     expected = tiny_ume.compute_pseudo_likelihood(smiles, "SMILES")
     for temperature in (0.1, 1.0, 3.0):
         got = UmeRewardFunction(tiny_ume, temperature)(smiles)
@@ -255,7 +255,7 @@ class TestWrapper:
         assert not isinstance(wrapper, torch.nn.Module)
 
     def test_a_molecule_pays_once_however_it_is_spelled(self, tiny_ume):
-        wrapper = create_ume_reward_wrapper(tiny_ume, memory=NoveltyMemory())
+        wrapper = create_ume_reward_wrapper(tiny_ume, diversity=DiversityMemory())
         first = wrapper(completions=["CCO", "OCC", "CCN", "C1CC"])
         assert first[0] > 0
         assert first[1] == 0

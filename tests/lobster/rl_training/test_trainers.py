@@ -17,7 +17,7 @@ from trl import GRPOTrainer
 
 from lobster.model import Ume
 from lobster.resume import last_checkpoint
-from lobster.rl_training import NoveltyMemory, create_ume_grpo_trainer, train_ume_grpo
+from lobster.rl_training import DiversityMemory, create_ume_grpo_trainer, train_ume_grpo
 
 SMALL = {
     "per_device_train_batch_size": 8,
@@ -175,11 +175,11 @@ def test_a_resumed_run_ends_like_an_unbroken_one(tiny_policy, tiny_ume_folder, p
     whole = run(tiny_policy, tiny_ume_folder, prompts, tmp_path / "whole")
     shutil.copytree(tmp_path / "whole" / "checkpoint-2", tmp_path / "broken" / "checkpoint-2")
     (tmp_path / "broken" / "checkpoint-3").mkdir()  # what a kill leaves of a checkpoint: the memory, no trainer state
-    NoveltyMemory().save(tmp_path / "broken" / "checkpoint-3")
+    DiversityMemory().save(tmp_path / "broken" / "checkpoint-3")
     resumed = run(tiny_policy, tiny_ume_folder, prompts, tmp_path / "broken", resume_from_checkpoint=True)
     assert resumed.state.global_step == 4
     assert same(parameters(tmp_path / "whole"), parameters(tmp_path / "broken"))
-    assert resumed.memory._seen == whole.memory._seen
+    assert resumed.ume_reward.diversity._seen == whole.ume_reward.diversity._seen
 
 
 def test_a_killed_run_resumes_to_the_same_result(tiny_policy, tiny_ume_folder, prompts, tmp_path):
@@ -238,15 +238,15 @@ def test_an_evaluation_neither_uses_nor_fills_the_memory(tiny_policy, tiny_ume, 
         **SMALL,
     )
     trainer.train()
-    before = set(trainer.memory._seen)
+    before = set(trainer.ume_reward.diversity._seen)
     metrics = trainer.evaluate()
-    assert trainer.memory._seen == before
+    assert trainer.ume_reward.diversity._seen == before
     assert metrics["eval_ume_reward/paid"] == metrics["eval_ume_reward/valid"]
 
 
 def test_the_plain_reward_has_no_memory(tiny_policy, tiny_ume, prompts, tmp_path):
-    trainer = create_ume_grpo_trainer(tiny_policy, tiny_ume, prompts, output_dir=tmp_path, pay_once=False, **SMALL)
-    assert trainer.memory is None
+    trainer = create_ume_grpo_trainer(tiny_policy, tiny_ume, prompts, output_dir=tmp_path, diversity=False, **SMALL)
+    assert trainer.ume_reward.diversity is None
     trainer.train()
     assert trainer.state.global_step == 2
 
@@ -284,7 +284,7 @@ def test_two_processes_train_one_policy(tiny_policy, tiny_ume_folder, tmp_path):
                                      output_dir=sys.argv[1], **{SMALL!r})
             rank = trainer.accelerator.process_index
             with open(f"{{sys.argv[1]}}/rank{{rank}}.json", "w") as out:
-                json.dump([trainer.accelerator.num_processes, sorted(trainer.memory._seen)], out)
+                json.dump([trainer.accelerator.num_processes, sorted(trainer.ume_reward.diversity._seen)], out)
             PartialState().destroy_process_group()
             """
         )

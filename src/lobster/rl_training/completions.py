@@ -1,7 +1,7 @@
 """From what a policy wrote to the sequence that is scored, or the reason why none is."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from lobster.constants import Modality
@@ -41,17 +41,25 @@ class Scored:
         sequence: What is scored: canonical SMILES, or the letters of a protein (upper case) or nucleotide (lower case).
             Two completions describe the same molecule where the modality and this agree.
         pseudo_likelihood: Geometric mean probability of a token, in (0, 1]; 0 where it was not scored.
+        score: What the scoring function makes of it, in [0, 1]; 0 where it was not scored.
+        values: The value of each component before its transform, by name; NaN where it failed.
+        parts: The score of each component, in [0, 1], by name.
+        share: What the diversity memory pays of it, in [0, 1].
     """
 
     outcome: Outcome
     modality: Modality | None = None
     sequence: str = ""
     pseudo_likelihood: float = 0.0
+    score: float = 0.0
+    values: dict[str, float] = field(default_factory=dict)
+    parts: dict[str, float] = field(default_factory=dict)
+    share: float = 1.0
 
     @property
-    def key(self) -> str | None:
+    def molecule(self) -> tuple[Modality, str] | None:
         """What identifies the molecule, None where there is none."""
-        return f"{self.modality}:{self.sequence}" if self.outcome is Outcome.SCORED else None
+        return (self.modality, self.sequence) if self.modality and self.outcome is Outcome.SCORED else None
 
 
 def read_completion(completion: object, expected: Modality | None, max_length: int) -> Scored:

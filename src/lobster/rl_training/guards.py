@@ -1,0 +1,131 @@
+"""Guards that stop a run which goes bad, and keep its best policy."""
+
+import logging
+import math
+from collections import defaultdict, deque
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from transformers import TrainerCallback
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
+
+logger = logging.getLogger(__name__)
+
+
+class RunGuard(TrainerCallback):
+    """Watches a GRPO run; warns when it goes bad, then stops it and brings the best policy back.
+
+    Watched are the means over the last ``window`` steps. Each of these is bad:
+
+    - validity below ``fallen`` of the best that it was, and likewise uniqueness (among the last 512 valid completions);
+    - completions ``length_factor`` times longer or shorter than in the first window;
+    - KL divergence from the start above ``max_kl``;
+    - more than ``max_zero_variance`` of the groups with equal rewards, from which nothing is learned.
+
+    The first bad mean is a warning. If it stays bad for ``patience`` more steps, the run ends, and the weights of the
+    checkpoint with the highest mean reward before that are loaded, so that they are what is saved last. A first checkpoint is
+    written after the first window, unless ``save_strategy`` is ``no``: then nothing can be brought back.
+
+    Args:
+        window: Steps to average over.
+        patience: Steps from the warning to the end.
+        fallen: Share of their best that validity and uniqueness may fall to.
+        length_factor: How much the mean length may grow or shrink.
+        max_kl: In nats a token.
+        max_zero_variance: Share of the groups.
+        reward_name: The `UmeReward`'s name.
+
+    Attributes:
+        reason: The line that said why the run was stopped, None while it was not.
+    """
+
+    def __init__(
+        self,
+        window: int = 20,
+        patience: int = 20,
+        fallen: float = 0.5,
+        length_factor: float = 3.0,
+        max_kl: float = 1.0,
+        max_zero_variance: float = 0.5,
+        reward_name: str = "ume_reward",
+    ):
+        if window < 1 or patience < 0:
+            raise ValueError(f"window is {window}, patience is {patience}: expected at least 1 step, and 0")
+        if not 0 <= fallen <= 1 or length_factor <= 1:
+            raise ValueError(f"fallen is {fallen}, length_factor is {length_factor}: expected 0 to 1, and above 1")
+        self.window, self.patience = window, patience
+        self.fallen, self.length_factor = fallen, length_factor
+        self.max_kl, self.max_zero_variance = max_kl, max_zero_variance
+        self.reward_name = reward_name
+        self.reason: str | None = None
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        entries = max(1, math.ceil(self.window / max(1, state.logging_steps)))
+        self._recent: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=entries))
+        self._first: dict[str, float] = {}
+        self._best: dict[str, float] = {}
+        self._bad_since: dict[str, int] = {}
+        self._saved = state.best_model_checkpoint is not None
+        self.reason = None
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **kwargs: Any) -> None:
+        if not logs or "reward" not in logs or self.reason:
+            return
+        for name, value in logs.items():
+            if isinstance(value, (int, float)) and math.isfinite(value):
+                self._recent[name].append(value)
+        if len(self._recent["reward"]) < (self._recent["reward"].maxlen or 1):
+            return
+        means = {name: sum(values) / len(values) for name, values in self._recent.items()}
+        for name, mean in means.items():
+            self._first.setdefault(name, mean)
+            self._best[name] = max(mean, self._best.get(name, mean))
+        bad = dict(self._bad(means))
+        self._bad_since = {name: self._bad_since.get(name, state.global_step) for name in bad}
+        for name, what in bad.items():
+            since = self._bad_since[name]
+            if since == state.global_step and state.is_world_process_zero:
+                logger.warning("step %d: %s; the run stops in %d steps if it stays so", since, what, self.patience)
+            if state.global_step >= since + self.patience:
+                self._stop(what, args, state, control)
+                return
+        if not bad and not self._saved and args.save_strategy != "no":
+            control.should_save = True
+
+    def _bad(self, means: dict[str, float]) -> Iterator[tuple[str, str]]:
+        for short in ("valid", "unique"):
+            name = f"{self.reward_name}/{short}"
+            if name in means and means[name] < self.fallen * self._best[name]:
+                yield name, f"{name} fell from {self._best[name]:.3g} to {means[name]:.3g}"
+        name = "completions/mean_length"
+        if name in means:
+            first, mean = max(self._first[name], 1e-9), means[name]
+            if not 1 / self.length_factor <= mean / first <= self.length_factor:
+                yield name, f"{name} went from {first:.3g} to {mean:.3g}"
+        for name, most in (("kl", self.max_kl), ("frac_reward_zero_std", self.max_zero_variance)):
+            if means.get(name, 0.0) > most:
+                yield name, f"{name} is {means[name]:.3g}, above {most:g}"
+
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        rewards = self._recent["reward"]
+        if self.reason or self._bad_since or not rewards:
+            return
+        self._saved = True
+        mean = sum(rewards) / len(rewards)
+        if state.best_metric is None or mean > state.best_metric:
+            state.best_metric, state.best_global_step = mean, state.global_step
+            folder = Path(args.output_dir) / f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}"
+            state.best_model_checkpoint = str(folder)
+
+    def _stop(self, what: str, args: Any, state: Any, control: Any) -> None:
+        control.should_training_stop = True
+        control.should_save = False
+        if state.best_model_checkpoint:
+            args.load_best_model_at_end = True
+            end = f"the policy is that of step {state.best_global_step}, the best before"
+        else:
+            end = "no checkpoint was written before, the policy is the last one (see save_strategy)"
+        self.reason = f"stopped at step {state.global_step}: {what} for {self.patience} steps; {end}"
+        if state.is_world_process_zero:
+            logger.warning(self.reason)

@@ -1,0 +1,17 @@
+"""Scores of molecules made of parts: descriptors, alerts, motifs, complexity, each in [0, 1], joined into one."""
+
+from lobster.scoring.complexity import complexity
+from lobster.scoring.function import Component, ScoringError, ScoringFunction, default_scoring
+from lobster.scoring.transforms import DoubleSigmoid, Linear, Sigmoid, Step
+
+__all__ = [
+    "Component",
+    "DoubleSigmoid",
+    "Linear",
+    "ScoringError",
+    "ScoringFunction",
+    "Sigmoid",
+    "Step",
+    "complexity",
+    "default_scoring",
+]

@@ -1,0 +1,120 @@
+"""Properties of proteins (upper-case residues) and nucleotide sequences (bases in either case); Biopython's where it has them."""
+
+import re
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+_RESIDUES = frozenset("ACDEFGHIKLMNPQRSTVWY")
+STOP_CODONS = frozenset({"TAA", "TAG", "TGA"})
+
+
+def gravy(protein: str) -> float:
+    """Grand average of hydropathy, from −4.5 to 4.5 (Kyte and Doolittle, 1982)."""
+    return _analysis(protein).gravy()
+
+
+def isoelectric_point(protein: str) -> float:
+    """The pH at which the protein has no charge."""
+    return _analysis(protein).isoelectric_point()
+
+
+def charge(protein: str, ph: float = 7.0) -> float:
+    """Net charge at a pH, in elementary charges."""
+    return _analysis(protein).charge_at_pH(ph)
+
+
+def instability_index(protein: str) -> float:
+    """Instability index; below 40 is taken for stable (Guruprasad et al., 1990)."""
+    return _analysis(protein).instability_index() if len(protein) > 1 else 0.0
+
+
+def aromaticity(protein: str) -> float:
+    """Share of F, W and Y (Lobry and Gautier, 1994)."""
+    return _analysis(protein).aromaticity()
+
+
+def protein_weight(protein: str) -> float:
+    """Molecular weight in Da."""
+    return _analysis(protein).molecular_weight()
+
+
+def secondary_structure(protein: str, structure: str = "helix") -> float:
+    """Share of residues that favour a ``helix``, ``turn`` or ``sheet``, as Biopython counts them."""
+    helix, turn, sheet = _analysis(protein).secondary_structure_fraction()
+    shares = {"helix": helix, "turn": turn, "sheet": sheet}
+    if structure not in shares:
+        raise ValueError(f"structure is {structure!r}: expected one of {', '.join(shares)}")
+    return shares[structure]
+
+
+def motifs(sequence: str, wanted: Sequence[str] = (), forbidden: Sequence[str] = ()) -> float:
+    """1 where each ``wanted`` regular expression is found in upper-case letters and no ``forbidden`` one is, else 0."""
+    letters = sequence.upper()
+    return float(
+        all(_expression(pattern).search(letters) for pattern in wanted)
+        and not any(_expression(pattern).search(letters) for pattern in forbidden)
+    )
+
+
+def gc_content(nucleotides: str) -> float:
+    """Share of G and C, S among them; ambiguous bases count by half at most."""
+    from Bio.SeqUtils import gc_fraction
+
+    return gc_fraction(nucleotides, ambiguous="weighted")
+
+
+def open_reading_frame(nucleotides: str) -> float:
+    """1 for ATG, whole codons, and one stop codon, at the end; else 0.
+
+    >>> open_reading_frame("atgaaataa"), open_reading_frame("ATGAAATA"), open_reading_frame("AUGUAAAAAUAA")
+    (1.0, 0.0, 0.0)
+    """
+    letters = nucleotides.upper().replace("U", "T")
+    codons = [letters[i : i + 3] for i in range(0, len(letters), 3)]
+    inner = codons[:-1]
+    return float(bool(inner) and codons[0] == "ATG" and codons[-1] in STOP_CODONS and STOP_CODONS.isdisjoint(inner))
+
+
+def forbidden_sites(nucleotides: str, sites: Sequence[str]) -> float:
+    """1 where none of the sites is on either strand, else 0.
+
+    Args:
+        nucleotides: The sequence.
+        sites: IUPAC letters such as ``GGTCTC``, or restriction enzymes such as ``EcoRI`` (REBASE, through Biopython).
+
+    >>> forbidden_sites("ATGGAATTCTAA", ["EcoRI"]), forbidden_sites("ATGGAGACCTAA", ["GGTCTC"])
+    (0.0, 0.0)
+    """
+    letters = nucleotides.upper().replace("U", "T")
+    return float(not any(_site(site).search(letters) for site in sites))
+
+
+def _analysis(protein: str) -> Any:
+    from Bio.SeqUtils.ProtParam import ProteinAnalysis
+
+    if odd := set(protein) - _RESIDUES:
+        raise ValueError(f"residue {min(odd)!r} has no properties: expected the 20 standard amino acids")
+    return ProteinAnalysis(protein)
+
+
+@cache
+def _expression(pattern: str) -> re.Pattern[str]:
+    try:
+        return re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"{pattern!r} is not a regular expression: {error}") from error
+
+
+@cache
+def _site(site: str) -> re.Pattern[str]:
+    from Bio.Data.IUPACData import ambiguous_dna_values
+    from Bio.Restriction import Restriction_Dictionary
+    from Bio.Seq import reverse_complement
+
+    known = Restriction_Dictionary.rest_dict
+    letters = str(known[site]["site"]) if site in known else site.upper()
+    if not letters or set(letters) - set(ambiguous_dna_values):
+        raise ValueError(f"site {site!r} is neither a restriction enzyme nor letters of DNA")
+    strands = {letters, str(reverse_complement(letters))}
+    return re.compile("|".join("".join(f"[{ambiguous_dna_values[x]}]" for x in strand) for strand in sorted(strands)))

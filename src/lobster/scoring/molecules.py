@@ -1,0 +1,157 @@
+"""Properties of small molecules, of a canonical SMILES each; RDKit's."""
+
+from collections.abc import Sequence
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import Any
+
+
+@lru_cache(maxsize=4096)
+def molecule(smiles: str) -> Any:
+    """Return RDKit's molecule; parsed once for all that ask in a row.
+
+    Raises:
+        ValueError: RDKit cannot parse it.
+    """
+    from rdkit import Chem, rdBase
+
+    with rdBase.BlockLogs():
+        mol = Chem.MolFromSmiles(smiles)
+    if mol is None:
+        raise ValueError(f"{smiles!r} is not a SMILES that RDKit can parse")
+    return mol
+
+
+def qed(smiles: str) -> float:
+    """Quantitative estimate of drug-likeness, in [0, 1] (Bickerton et al., 2012)."""
+    from rdkit.Chem import QED
+
+    return QED.qed(molecule(smiles))
+
+
+def sa_score(smiles: str) -> float:
+    """Synthetic accessibility, from 1 (easy) to 10 (Ertl and Schuffenhauer, 2009)."""
+    from rdkit.Contrib.SA_Score import sascorer
+
+    return sascorer.calculateScore(molecule(smiles))
+
+
+def logp(smiles: str) -> float:
+    """Octanol-water partition coefficient, log10 (Wildman and Crippen, 1999)."""
+    from rdkit.Chem import rdMolDescriptors
+
+    return rdMolDescriptors.CalcCrippenDescriptors(molecule(smiles))[0]
+
+
+def molecular_weight(smiles: str) -> float:
+    """Mean molecular weight in g/mol."""
+    from rdkit.Chem import rdMolDescriptors
+
+    return rdMolDescriptors._CalcMolWt(molecule(smiles))
+
+
+def tpsa(smiles: str) -> float:
+    """Topological polar surface area in Å² (Ertl et al., 2000)."""
+    from rdkit.Chem import rdMolDescriptors
+
+    return rdMolDescriptors.CalcTPSA(molecule(smiles))
+
+
+def rings(smiles: str) -> float:
+    """Number of rings (smallest set of smallest rings)."""
+    from rdkit.Chem import rdMolDescriptors
+
+    return float(rdMolDescriptors.CalcNumRings(molecule(smiles)))
+
+
+def rotatable_bonds(smiles: str) -> float:
+    """Number of rotatable bonds (RDKit's strict definition)."""
+    from rdkit.Chem import rdMolDescriptors
+
+    return float(rdMolDescriptors.CalcNumRotatableBonds(molecule(smiles)))
+
+
+def alerts(smiles: str, catalogs: Sequence[str] = ("PAINS", "BRENK")) -> float:
+    """1 for a molecule without structural alerts of RDKit's ``catalogs``, else 0 (Baell and Holloway, 2010; Brenk, 2008)."""
+    return float(not _alert_catalog(tuple(catalogs)).HasMatch(molecule(smiles)))
+
+
+def similarity(smiles: str, references: Sequence[str] | str) -> float:
+    """Largest Tanimoto similarity to the references (SMILES, or the file that holds them), Morgan radius 2, 2,048 bits."""
+    from rdkit import DataStructs
+
+    prints = _reference_fingerprints(references if isinstance(references, str) else tuple(references))
+    return max(DataStructs.BulkTanimotoSimilarity(_generator().GetFingerprint(molecule(smiles)), prints))
+
+
+def substructures(smiles: str, wanted: Sequence[str] = (), forbidden: Sequence[str] = ()) -> float:
+    """1 where each ``wanted`` SMARTS matches and no ``forbidden`` one does, else 0."""
+    mol = molecule(smiles)
+    return float(
+        all(mol.HasSubstructMatch(_pattern(smarts)) for smarts in wanted)
+        and not any(mol.HasSubstructMatch(_pattern(smarts)) for smarts in forbidden)
+    )
+
+
+def murcko_scaffold(smiles: str, generic: bool = False) -> str:
+    """Return the Bemis-Murcko scaffold as SMILES without stereo, empty for a molecule without rings.
+
+    Args:
+        smiles: A SMILES.
+        generic: All atoms carbon, all bonds single ("graph framework"; Bemis and Murcko, 1996).
+
+    >>> murcko_scaffold("CCOc1ccccc1C(=O)O"), murcko_scaffold("CCO"), murcko_scaffold("Cc1ccncc1", generic=True)
+    ('c1ccccc1', '', 'C1CCCCC1')
+    """
+    from rdkit import Chem, rdBase
+    from rdkit.Chem.Scaffolds import MurckoScaffold
+
+    with rdBase.BlockLogs():
+        scaffold = MurckoScaffold.GetScaffoldForMol(molecule(smiles))
+        if generic:
+            # What was a double bond to an atom outside the rings is a side chain now.
+            scaffold = MurckoScaffold.GetScaffoldForMol(MurckoScaffold.MakeScaffoldGeneric(scaffold))
+        return Chem.MolToSmiles(scaffold, isomericSmiles=False)
+
+
+@cache
+def _generator() -> Any:
+    from rdkit.Chem import rdFingerprintGenerator
+
+    return rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=2048)
+
+
+@cache
+def _alert_catalog(names: tuple[str, ...]) -> Any:
+    from rdkit.Chem.FilterCatalog import FilterCatalog, FilterCatalogParams
+
+    known = FilterCatalogParams.FilterCatalogs.names
+    parameters = FilterCatalogParams()
+    for name in names:
+        if name not in known:
+            raise ValueError(f"catalogue {name!r} is unknown: expected one of {', '.join(sorted(known))}")
+        parameters.AddCatalog(known[name])
+    if not names:
+        raise ValueError("catalogs is empty: name one, such as PAINS")
+    return FilterCatalog(parameters)
+
+
+@cache
+def _reference_fingerprints(references: tuple[str, ...] | str) -> list[Any]:
+    if isinstance(references, str):
+        lines = Path(references).read_text().splitlines()
+        references = tuple(line.split()[0] for line in lines if line.strip())
+    if not references:
+        raise ValueError("references is empty: expected SMILES, or a file of them")
+    return [_generator().GetFingerprint(molecule(smiles)) for smiles in references]
+
+
+@cache
+def _pattern(smarts: str) -> Any:
+    from rdkit import Chem, rdBase
+
+    with rdBase.BlockLogs():
+        pattern = Chem.MolFromSmarts(smarts)
+    if pattern is None:
+        raise ValueError(f"{smarts!r} is not a SMARTS that RDKit can parse")
+    return pattern

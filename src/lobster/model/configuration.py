@@ -53,6 +53,7 @@ class UmeConfig(PreTrainedConfig):
 
 # The sizes that have names.
 SIZES: dict[str, dict[str, Any]] = {
+    "nano": {"num_hidden_layers": 6, "num_attention_heads": 6, "hidden_size": 192, "intermediate_size": 768},
     "mini": {"num_hidden_layers": 6, "num_attention_heads": 6, "hidden_size": 384, "intermediate_size": 1536},
     "small": {"num_hidden_layers": 12, "num_attention_heads": 12, "hidden_size": 768, "intermediate_size": 3072},
     "medium": {"num_hidden_layers": 24, "num_attention_heads": 20, "hidden_size": 1280, "intermediate_size": 5120},

@@ -17,7 +17,7 @@ from lobster.tokenization import smiles_tokens
 
 USAGE = """usage: python -m lobster.pretraining COMMAND [arguments]
 
-  ume         train an encoder:   --smiles F --amino_acid F --nucleotide F --output_dir D [--size mini]
+  ume         train an encoder:   --smiles F --amino_acid F --nucleotide F --output_dir D [--size mini] [--start D]
   policy      train a policy:     --smiles F | --amino_acid F | --nucleotide F  --output_dir D [--start D]
   publish     write a trained model in float16 with a card:  --folder D --target D --scorecard F [--sources F]
   vocabulary  print the SMILES vocabulary of a corpus:  FILE
@@ -30,7 +30,13 @@ COMMAND --help lists every argument. A run that was cut short goes on from its l
 class ModelArguments:
     """Which model to train."""
 
-    size: str = field(default="mini", metadata={"help": "size of a new UME", "choices": list(SIZES)})
+    size: str | None = field(
+        default=None,
+        metadata={
+            "help": "size of a new UME (mini by default); with --start, twice as wide as that one: it is widened",
+            "choices": list(SIZES),
+        },
+    )
     mask_rate: list[float] = field(
         default_factory=lambda: [0.25],
         metadata={"help": "share of the tokens to mask, or the lowest and highest share"},

@@ -8,6 +8,7 @@ from transformers import PreTrainedTokenizerFast, set_seed
 from lobster.constants import Modality
 from lobster.model import Ume, UmeConfig, UmeForMaskedLM
 from lobster.model.configuration import SIZES
+from lobster.pretraining.growth import widen
 from lobster.pretraining.initialization import look_at_neighbours
 from lobster.pretraining.run import CorpusArguments, RunArguments, train
 from lobster.tokenization import make_tokenizer
@@ -48,20 +49,28 @@ class MaskingCollator:
         return inputs
 
 
-def train_ume(size: str, mask_rate: list[float], max_length: int, corpus: CorpusArguments, run: RunArguments) -> Ume:
-    """Train a UME, of a named size or the one that ``run.start`` names, and save it in ``run.output_dir``."""
+def train_ume(
+    size: str | None, mask_rate: list[float], max_length: int, corpus: CorpusArguments, run: RunArguments
+) -> Ume:
+    """Train a UME of a named size, or the one that ``run.start`` names, and save it in ``run.output_dir``.
+
+    With both, the one that ``run.start`` names is widened to that size first.
+    """
     if not (1 <= len(mask_rate) <= 2 and all(0 < rate < 1 for rate in mask_rate)):
         raise ValueError(
             f"mask_rate is {mask_rate}: expected a share of the tokens such as 0.25, or the lowest and highest"
         )
     set_seed(run.seed)
-    if run.start:
-        ume = Ume.from_pretrained(run.start, device="cpu")
+    start = Ume.from_pretrained(run.start, device="cpu") if run.start else None
+    if start and not size:
+        ume = start
     else:
-        config = UmeConfig(**SIZES[size], mask_rate=sum(mask_rate) / len(mask_rate))
-        model = UmeForMaskedLM(config)
-        look_at_neighbours(model)
-        ume = Ume(model, {modality: make_tokenizer(modality) for modality in Modality})
+        model = UmeForMaskedLM(UmeConfig(**SIZES[size or "mini"], mask_rate=sum(mask_rate) / len(mask_rate)))
+        if start:
+            widen(start.model, model)
+        else:
+            look_at_neighbours(model)
+        ume = Ume(model, start.tokenizers if start else {modality: make_tokenizer(modality) for modality in Modality})
     ume.unfreeze()
     max_length = min(max_length, ume.max_length)
 

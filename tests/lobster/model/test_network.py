@@ -117,7 +117,8 @@ def test_loss_is_the_cross_entropy_of_the_labelled_positions():
 
 
 @pytest.mark.parametrize(
-    ("size", "least", "most"), [("mini", 11.5e6, 12.5e6), ("small", 85e6, 92e6), ("medium", 470e6, 490e6)]
+    ("size", "least", "most"),
+    [("nano", 2.9e6, 3.3e6), ("mini", 11.5e6, 12.5e6), ("small", 85e6, 92e6), ("medium", 470e6, 490e6)],
 )
 def test_sizes_have_the_parameters_that_their_names_say(size: str, least: float, most: float):
     with torch.device("meta"):

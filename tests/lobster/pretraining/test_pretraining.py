@@ -223,6 +223,17 @@ def test_held_out_perplexities_are_told_on_the_way_and_noted(
     assert lines[-1].endswith(", ".join(f"{name} {value:.3f}" for name, value in noted.items()))
 
 
+def test_a_ume_can_be_widened(tmp_path: Path):
+    (tmp_path / "smiles.txt").write_text("\n".join(["CCO", "CCN", "OCCO"]))
+    rest = f"--smiles {tmp_path}/smiles.txt --max_steps 1 --batch_tokens 64 --device cpu"
+    main(["ume", *f"--size nano --output_dir {tmp_path}/small {rest}".split()])
+    main(["ume", *f"--size mini --start {tmp_path}/small --output_dir {tmp_path}/wide {rest}".split()])
+    small, wide = (Ume.from_pretrained(tmp_path / name, device="cpu") for name in ("small", "wide"))
+    assert (small.model.config.hidden_size, wide.model.config.hidden_size) == (192, 384)
+    with pytest.raises(ValueError, match="expected 2 times as much"):
+        main(["ume", *f"--size small --start {tmp_path}/small --output_dir {tmp_path}/wider {rest}".split()])
+
+
 def test_a_long_smiles_is_left_out_and_a_long_protein_is_cut(tmp_path: Path):
     (tmp_path / "smiles.txt").write_text("CCO\n" + "C" * 50)
     (tmp_path / "proteins.txt").write_text("M" * 50)

@@ -1,9 +1,10 @@
-"""Command line: `python -m lobster.evaluation ume|policy NAME …` prints a scorecard, as a table and as JSON."""
+"""Command line: `python -m lobster.evaluation ume|policy|samples NAME …` prints figures, as a table and as JSON."""
 
 import argparse
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM,
 
 from lobster.constants import Modality
 from lobster.device import resolve_device
+from lobster.evaluation.metrics import SequenceMetrics, SmilesMetrics, sample_metrics
 from lobster.evaluation.policies import policy_scorecard
 from lobster.evaluation.scorecard import LAYOUT, scorecard
 from lobster.evaluation.table import Figure, as_json, markdown
@@ -41,14 +43,23 @@ def load_masked_model(name: str, modality: Modality | None, device: str | None) 
     return Ume(model, {modality: tokenizer}).to(resolve_device(device))
 
 
-def _print(figures: Iterable[Figure], name: str) -> None:
+def _figures(metrics: SmilesMetrics | SequenceMetrics, modality: Modality) -> Iterator[Figure]:
+    for field in fields(metrics)[1:]:  # the first is the count
+        title = field.name.replace("_", " ").replace("qed", "mean QED")
+        yield Figure("Samples", modality, title, metrics.count, getattr(metrics, field.name))
+
+
+def _print(figures: Iterable[Figure], name: str, file: Path | None = None) -> None:
     found = []
     for figure in figures:
         found.append(figure)
         print(f"{figure.modality}: {figure.name}", file=sys.stderr, flush=True)
     print(markdown(found, name))
     print()
-    print(json.dumps({"model": name, "figures": as_json(found)}))
+    report = json.dumps({"model": name, "figures": as_json(found)})
+    print(report)
+    if file is not None:
+        file.write_text(report + "\n")
 
 
 def main(arguments: list[str]) -> None:
@@ -62,6 +73,11 @@ def main(arguments: list[str]) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     policy = commands.add_parser("policy", help="a causal language model that writes sequences")
+    samples = commands.add_parser(
+        "samples",
+        help="sequences that a model wrote",
+        description="Validity, uniqueness, novelty and diversity of the sequences of a file.",
+    )
     for command in (ume, policy):
         command.add_argument("name", help="a name that ships, a folder or a Hub id")
         command.add_argument("--device")
@@ -74,10 +90,17 @@ def main(arguments: list[str]) -> None:
     policy.add_argument("--train", required=True, help="file of the sequences that it learned from")
     policy.add_argument("--heldout", required=True, help="file of sequences that it did not see")
     policy.add_argument("--samples", type=int, default=1000)
+    samples.add_argument("file", help="FASTA, or one sequence a line (the first word counts), plain or gzipped")
+    samples.add_argument("--modality", type=Modality, choices=list(Modality), required=True)
+    samples.add_argument("--reference", help="file of what the model learned from, for the novelty")
+    samples.add_argument("--json", type=Path, help="file to write the JSON to as well")
     a = parser.parse_args(arguments)
     if a.command == "ume":
         model = load_masked_model(a.name, a.modality, a.device).freeze()
         _print(scorecard(model, a.data, a.tokens, a.mutants, a.seed), a.name)
+    elif a.command == "samples":
+        reference = read_sequences(a.reference) if a.reference else None
+        _print(_figures(sample_metrics(read_sequences(a.file), a.modality, reference), a.modality), a.file, a.json)
     else:
         path = find_model(a.name)
         causal: Any = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32)

@@ -1,66 +1,229 @@
-"""Metrics of a set of generated molecules."""
+"""Metrics of sets of generated molecules: how many are valid, distinct and new, and how diverse they are.
 
-from collections.abc import Sequence
+They are those of MOSES (Polykovskiy et al., "Molecular Sets (MOSES): A Benchmarking Platform for Molecular Generation Models",
+Front. Pharmacol. 11, 2020) where it has one; proteins and nucleotide sequences have counterparts by the identity of alignments.
+What cannot be said of too few sequences, or without a reference, is NaN.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
 import numpy as np
 
-from lobster.model.utils import canonical_smiles
+from lobster.constants import Modality
+from lobster.evaluation.corruption import LETTERS
+from lobster.evaluation.identity import Relatives, families, mean_identity
+from lobster.model.utils import canonical_smiles, normal_form, parse_smiles
 
 
 @dataclass(frozen=True)
 class SmilesMetrics:
-    """Metrics of generated SMILES (Polykovskiy et al., "Molecular Sets (MOSES)", Front. Pharmacol. 2020).
+    """Metrics of generated SMILES; shares and diversities are in [0, 1].
 
     Attributes:
         count: Number of strings.
         validity: Share that RDKit can parse.
-        uniqueness: Share of distinct molecules among the valid ones.
-        internal_diversity: 1 − mean Tanimoto similarity of pairs of valid molecules.
+        uniqueness: Share of distinct molecules among the valid ones (by canonical SMILES).
+        novelty: Share of the distinct valid molecules that are not in the reference.
+        internal_diversity: `internal_diversity` of the valid molecules.
+        scaffold_diversity: Distinct Bemis-Murcko scaffolds for each valid molecule; all acyclic molecules share the empty
+            scaffold. MOSES compares scaffolds with those of a test set instead.
+        filters_passed: Share of the valid molecules without a substructure of RDKit's PAINS and BRENK catalogues (Baell and
+            Holloway, J. Med. Chem. 53, 2010; Brenk et al., ChemMedChem 3, 2008). MOSES has filters of its own.
+        qed: Mean quantitative estimate of drug-likeness of the valid molecules (Bickerton et al., Nat. Chem. 4, 2012).
         mean_length: Mean length of the strings in characters.
     """
 
     count: int
     validity: float
     uniqueness: float
+    novelty: float
     internal_diversity: float
+    scaffold_diversity: float
+    filters_passed: float
+    qed: float
     mean_length: float
 
 
-def smiles_metrics(samples: Sequence[str]) -> SmilesMetrics:
-    """Measure generated SMILES; what cannot be said of too few molecules is NaN.
+@dataclass(frozen=True)
+class SequenceMetrics:
+    """Metrics of generated proteins or nucleotide sequences; all but the last two are in [0, 1].
 
-    >>> smiles_metrics(["CCO", "OCC", "c1ccccc1", "C1CC"])
-    SmilesMetrics(count=4, validity=0.75, uniqueness=0.6666666666666666, internal_diversity=0.6666666666666667, mean_length=4.5)
+    Attributes:
+        count: Number of strings.
+        validity: Share of proteins of the 20 amino acids alone, in upper case; of nucleotide sequences in IUPAC letters.
+        uniqueness: Share of distinct sequences among the valid ones.
+        novelty: Share of the distinct valid sequences that are less than 80 % identical to each one of the reference.
+        internal_diversity: 1 − mean identity of pairs of valid sequences, at most 5,000 random ones. A sequence is not
+            paired with itself, other than MOSES does with molecules.
+        families_per_sequence: Families for each valid sequence, of at least 80 % identity with their longest members.
+        largest_family: Share of the valid sequences that are in the largest family.
+        frequency_difference: `frequency_difference` of the valid sequences from the reference.
+        mean_length: Mean length of the strings in letters.
     """
-    canonical = [c for c in map(canonical_smiles, samples) if c is not None]
+
+    count: int
+    validity: float
+    uniqueness: float
+    novelty: float
+    internal_diversity: float
+    families_per_sequence: float
+    largest_family: float
+    frequency_difference: float
+    mean_length: float
+
+
+def sample_metrics(
+    samples: Sequence[str], modality: Modality, reference: Sequence[str] | None = None
+) -> SmilesMetrics | SequenceMetrics:
+    """Measure generated sequences of a modality: `smiles_metrics` or `sequence_metrics`.
+
+    >>> sample_metrics(["MKTV", "MKTJ"], Modality.AMINO_ACID).validity
+    0.5
+    """
+    if modality is Modality.SMILES:
+        return smiles_metrics(samples, reference)
+    return sequence_metrics(samples, modality, reference)
+
+
+def smiles_metrics(samples: Sequence[str], reference: Iterable[str] | None = None) -> SmilesMetrics:
+    """Measure generated SMILES: 6 ms for a molecule, most of it for the filters and QED, and 0.4 ms for one of the reference.
+
+    Args:
+        samples: SMILES in any spelling; a molecule that comes twice counts twice, but for uniqueness and novelty.
+        reference: SMILES in any spelling, of what the model learned from for example.
+
+    >>> metrics = smiles_metrics(["CCO", "OCC", "c1ccccc1", "C1CC"], reference=["C(O)C"])
+    >>> metrics.validity, round(metrics.uniqueness, 3), metrics.novelty
+    (0.75, 0.667, 0.5)
+    >>> round(metrics.internal_diversity, 3), round(metrics.scaffold_diversity, 3), metrics.filters_passed
+    (0.444, 0.667, 1.0)
+    """
+    from rdkit import Chem, rdBase
+    from rdkit.Chem.QED import qed
+    from rdkit.Chem.Scaffolds.MurckoScaffold import GetScaffoldForMol
+
+    parsed = [p for p in map(parse_smiles, samples) if p]
+    distinct = {canonical: molecule for molecule, canonical in parsed}
+    with rdBase.BlockLogs():
+        properties = {c: (not _filters().HasMatch(m), qed(m)) for c, m in distinct.items()}
+    scaffolds = {Chem.MolToSmiles(GetScaffoldForMol(m)) for m in distinct.values()}
+    known = set() if reference is None else {canonical_smiles(r) for r in reference}
     return SmilesMetrics(
         count=len(samples),
-        validity=len(canonical) / len(samples) if samples else np.nan,
-        uniqueness=len(set(canonical)) / len(canonical) if canonical else np.nan,
-        internal_diversity=internal_diversity(canonical),
-        mean_length=float(np.mean([len(s) for s in samples])) if samples else np.nan,
+        validity=_ratio(len(parsed), len(samples)),
+        uniqueness=_ratio(len(distinct), len(parsed)),
+        novelty=np.nan if reference is None else _ratio(len(distinct.keys() - known), len(distinct)),
+        internal_diversity=_internal_diversity([m for m, _ in parsed]),
+        scaffold_diversity=_ratio(len(scaffolds), len(parsed)),
+        filters_passed=_mean([properties[c][0] for _, c in parsed]),
+        qed=_mean([properties[c][1] for _, c in parsed]),
+        mean_length=_mean([len(s) for s in samples]),
     )
 
 
 def internal_diversity(smiles: Sequence[str]) -> float:
-    """Return 1 − mean Tanimoto similarity over all pairs of molecules (Morgan fingerprints, radius 2, 2,048 bits).
+    """Return 1 − mean Tanimoto similarity of all N² ordered pairs, a molecule with itself among them (MOSES' IntDiv, p = 1).
+
+    Fingerprints are Morgan's of radius 2 in 1,024 bits. For N molecules it is at most 1 − 1/N.
 
     Args:
         smiles: Valid SMILES; a molecule that stands twice counts twice.
 
-    Returns:
-        A number in [0, 1]; NaN for fewer than two molecules.
-
-    >>> internal_diversity(["CCO", "CCO"])
-    0.0
+    >>> internal_diversity(["CCO", "c1ccccc1"])  # nothing in common: two similarities of 1 and two of 0
+    0.5
     """
-    if len(smiles) < 2:
-        return np.nan
-    from rdkit import Chem, DataStructs
-    from rdkit.Chem import rdFingerprintGenerator
+    from rdkit import Chem
 
-    generator = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=2048)
-    prints = [generator.GetFingerprint(Chem.MolFromSmiles(s)) for s in smiles]
-    similarities = [DataStructs.BulkTanimotoSimilarity(p, prints[:i]) for i, p in enumerate(prints) if i]
-    return 1.0 - float(np.concatenate(similarities).mean())
+    return _internal_diversity([Chem.MolFromSmiles(s) for s in smiles])
+
+
+def _internal_diversity(molecules: Sequence[Any]) -> float:
+    if not molecules:
+        return np.nan
+    from rdkit.Chem import rdFingerprintGenerator
+    from rdkit.DataStructs import BulkTanimotoSimilarity
+
+    generator = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=1024)
+    prints = [generator.GetFingerprint(m) for m in molecules]
+    below = sum(sum(BulkTanimotoSimilarity(p, prints[:i])) for i, p in enumerate(prints))
+    return 1 - (2 * below + len(prints)) / len(prints) ** 2
+
+
+@cache
+def _filters() -> Any:
+    from rdkit.Chem.FilterCatalog import FilterCatalog, FilterCatalogParams
+
+    parameters = FilterCatalogParams()
+    for catalogue in (FilterCatalogParams.FilterCatalogs.PAINS, FilterCatalogParams.FilterCatalogs.BRENK):
+        parameters.AddCatalog(catalogue)
+    return FilterCatalog(parameters)
+
+
+def sequence_metrics(
+    samples: Sequence[str], modality: Modality, reference: Sequence[str] | None = None, threshold: float = 0.8
+) -> SequenceMetrics:
+    """Measure generated proteins or nucleotide sequences.
+
+    Args:
+        samples: Sequences; one that comes twice counts twice, but for uniqueness and novelty. DNA is compared in any letter case,
+            and with RNA.
+        modality: Their modality.
+        reference: Sequences of what the model learned from for example; what is not valid among them is left out.
+        threshold: Least `identity` of a family, and of a sequence that is not new.
+
+    >>> metrics = sequence_metrics(["ACGTTGCATT", "acgttgcatt", "ACGUUGCAUU", "E"], Modality.NUCLEOTIDE, ["GGGGACGTTGCATTG"])
+    >>> metrics.validity, round(metrics.uniqueness, 3), metrics.novelty, metrics.internal_diversity
+    (0.75, 0.333, 0.0, 0.0)
+    """
+    valid = _valid(samples, modality)
+    distinct = set(valid)
+    novelty, difference = np.nan, np.nan
+    if reference is not None:
+        known = _valid(reference, modality)
+        relatives, copies = Relatives(known, modality, threshold), set(known)
+        novelty = _mean([s not in copies and not relatives.include(s) for s in distinct])
+        difference = frequency_difference(valid, known)
+    sizes = [len(family) for family in families(valid, modality, threshold)]
+    return SequenceMetrics(
+        count=len(samples),
+        validity=_ratio(len(valid), len(samples)),
+        uniqueness=_ratio(len(distinct), len(valid)),
+        novelty=novelty,
+        internal_diversity=1 - mean_identity(valid, modality),
+        families_per_sequence=_ratio(len(sizes), len(valid)),
+        largest_family=_ratio(max(sizes, default=0), len(valid)),
+        frequency_difference=difference,
+        mean_length=_mean([len(s) for s in samples]),
+    )
+
+
+def frequency_difference(samples: Sequence[str], reference: Sequence[str]) -> float:
+    """Return the largest relative difference of a letter's frequency; letters of less than half a percent are left out.
+
+    >>> round(frequency_difference(["AAAC"], ["AACC"]), 3)  # A is 1.5 times, C 0.5 times as frequent
+    0.5
+    """
+    one, other = (Counter("".join(sequences)) for sequences in (samples, reference))
+    if not one or not other:
+        return np.nan
+    frequent = [letter for letter, n in other.items() if n > 0.005 * other.total()]
+    return max(abs(one[x] / one.total() / (other[x] / other.total()) - 1) for x in frequent)
+
+
+def _valid(sequences: Sequence[str], modality: Modality) -> list[str]:
+    """Return the valid sequences in one spelling: proteins as they are, nucleotides as DNA in lower case."""
+    if modality is Modality.AMINO_ACID:
+        return [s for s in sequences if s and set(s) <= set(LETTERS[modality])]
+    return [n.replace("u", "t") for s in sequences if (n := normal_form(s, modality))]
+
+
+def _ratio(part: int, whole: int) -> float:
+    return part / whole if whole else np.nan
+
+
+def _mean(values: Sequence[float]) -> float:
+    return float(np.mean(values)) if values else np.nan

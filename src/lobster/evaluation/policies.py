@@ -1,6 +1,5 @@
 """What a policy writes, beside the sequences that it learned from."""
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -10,7 +9,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from lobster.constants import Modality
 from lobster.evaluation.corruption import LETTERS
-from lobster.evaluation.metrics import smiles_metrics
+from lobster.evaluation.metrics import frequency_difference, smiles_metrics
 from lobster.evaluation.ngram import NGram
 from lobster.evaluation.sampling import sample
 from lobster.evaluation.table import Figure
@@ -41,6 +40,13 @@ def is_coding(sequence: str) -> bool:
     return len(codons) > 1 and codons[0] == "ATG" and codons[-1] in _STOPS and not _STOPS & set(codons[:-1])
 
 
+_SMILES_ROWS = {
+    "validity": "validity",
+    "uniqueness": "uniqueness of the valid ones",
+    "internal_diversity": "internal diversity",
+    "scaffold_diversity": "scaffold diversity",
+    "qed": "mean QED",
+}
 _MEASURES: dict[Modality, tuple[str, Callable[[str], bool]]] = {
     Modality.AMINO_ACID: ("from M on, of the 20 amino acids", is_protein),
     Modality.NUCLEOTIDE: ("in frame from ATG to the only stop", is_coding),
@@ -91,14 +97,16 @@ def policy_scorecard(
 
     yield Figure(SAMPLES, modality, "ended by themselves", count, len(ended) / count)
     if modality is Modality.SMILES:
-        yield figure("validity", lambda s: smiles_metrics(s[:count]).validity)
-        yield figure("uniqueness of the valid ones", lambda s: smiles_metrics(s[:count]).uniqueness, data=False)
-        yield figure("internal diversity", lambda s: smiles_metrics(s[:count]).internal_diversity)
+        ours, theirs = smiles_metrics(samples), smiles_metrics(known[:count])  # as many: diversity depends on it
+        for name, title in _SMILES_ROWS.items():
+            yield Figure(SAMPLES, modality, title, count, getattr(ours, name), {"training data": getattr(theirs, name)})
     else:
         name, measure = _MEASURES[modality]
         yield figure(name, lambda s: float(np.mean([measure(x) for x in s])))
         yield figure("uniqueness", lambda s: len(set(s)) / len(s), data=False)
-        yield figure("largest relative difference of a letter's frequency", lambda s: _difference(s, known), data=False)
+        yield figure(
+            "largest relative difference of a letter's frequency", lambda s: frequency_difference(s, known), data=False
+        )
     in_training = set(train)
     yield figure("novelty", lambda s: float(np.mean([x not in in_training for x in s])), data=False)
     yield figure("mean length in letters", lambda s: float(np.mean([len(x) for x in s])))
@@ -121,10 +129,3 @@ def _log_probabilities(model: PreTrainedModel, row: Sequence[int]) -> np.ndarray
     ids = torch.tensor([row], device=model.device)
     log_p = model(input_ids=ids[:, :-1]).logits[0].float().log_softmax(-1)
     return log_p.gather(1, ids[0, 1:, None])[:, 0].double().cpu().numpy()
-
-
-def _difference(samples: Sequence[str], known: Sequence[str]) -> float:
-    """Compare how often letters come; those of less than half a percent are left out."""
-    one, other = (Counter("".join(sequences)) for sequences in (samples, known))
-    frequent = [letter for letter, n in other.items() if n > 0.005 * other.total()]
-    return max(abs(one[x] / one.total() / (other[x] / other.total()) - 1) for x in frequent)

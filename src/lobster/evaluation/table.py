@@ -1,5 +1,6 @@
 """Figures with a baseline beside each, as Markdown and JSON."""
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 
@@ -50,9 +51,11 @@ def markdown(figures: Sequence[Figure], model: str) -> str:
 
 
 def _number(value: float) -> str:
+    if not math.isfinite(value):
+        return "–"
     return f"{value:.3f}" if abs(value) < 10 else f"{value:.2f}"
 
 
 def as_json(figures: Iterable[Figure]) -> list[dict]:
-    """Return figures as what `json.dumps` takes."""
-    return [asdict(figure) for figure in figures]
+    """Return figures as what `json.dumps` takes; a value that is not finite, which JSON has no word for, is None."""
+    return [asdict(f) | {"value": f.value if math.isfinite(f.value) else None} for f in figures]

@@ -18,6 +18,8 @@ _ROWS = {
     "validity": ("validity", "{:.1%}"),
     "uniqueness": ("uniqueness", "{:.1%}"),
     "internal_diversity": ("internal diversity", "{:.3f}"),
+    "scaffold_diversity": ("scaffold diversity", "{:.3f}"),
+    "qed": ("mean QED", "{:.3f}"),
     "pseudo_likelihood": ("mean pseudo-likelihood", "{:.3f}"),
     "mean_length": ("mean length", "{:.1f}"),
 }
@@ -45,7 +47,7 @@ class Samples:
 
     @property
     def metrics(self) -> SmilesMetrics:
-        """Validity, uniqueness, diversity and length."""
+        """What `smiles_metrics` says of them."""
         return smiles_metrics(self.smiles)
 
     def summary(self) -> dict[str, float | None]:
@@ -62,13 +64,15 @@ def score_samples(smiles: Sequence[str], reward: UmeRewardFunction) -> Samples:
 def comparison_table(before: dict[str, float | None], after: dict[str, float | None]) -> str:
     """Return the table of two summaries as text.
 
-    >>> one = {"count": 2, "validity": 0.5, "uniqueness": 1.0, "internal_diversity": 0.8, "pseudo_likelihood": 0.25,
-    ...        "mean_length": 40.0}
+    >>> one = {"count": 2, "validity": 0.5, "uniqueness": 1.0, "internal_diversity": 0.8, "scaffold_diversity": 0.5,
+    ...        "qed": 0.6, "pseudo_likelihood": 0.25, "mean_length": 40.0}
     >>> print(comparison_table(one, one | {"validity": 1.0}))
                                before     after    change
     validity                    50.0%    100.0%   +100.0%
     uniqueness                 100.0%    100.0%     +0.0%
     internal diversity          0.800     0.800     +0.0%
+    scaffold diversity          0.500     0.500     +0.0%
+    mean QED                    0.600     0.600     +0.0%
     mean pseudo-likelihood      0.250     0.250     +0.0%
     mean length                  40.0      40.0     +0.0%
     """

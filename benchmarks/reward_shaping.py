@@ -1,39 +1,125 @@
-"""What the trainer's choices do to a policy: the demo under each of them. Prints a JSON object a line.
+"""What the trainer's choices do to the policies that ship. Prints a JSON object for each run, before and after.
 
-python benchmarks/reward_shaping.py                     # every setting, about four minutes each on two cores
-python benchmarks/reward_shaping.py default plain       # some of them
+python benchmarks/reward_shaping.py                                   # the default: SMILES, 60 steps, one seed
+python benchmarks/reward_shaping.py --settings all --seeds 0 1 2      # every setting, three times
+python benchmarks/reward_shaping.py --modality amino_acid --steps 150 --seeds 0 1 2
 """
 
 import argparse
 import json
-import subprocess
-import sys
+import tempfile
+import time
+import warnings
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
-DEMO = Path(__file__).parents[1] / "examples" / "train_ume_grpo.py"
-SETTINGS = {
-    "default": [],
-    "plain, scaled in groups": ["--diversity", "false", "--beta", "0", "--scale_rewards", "group"],
-    "plain": ["--diversity", "false", "--beta", "0"],
-    "plain, anchored": ["--diversity", "false"],
-    "pays once, no anchor": ["--beta", "0"],
-    "temperature 0.03": ["--reward_temperature", "0.03"],
-    "temperature 0.3": ["--reward_temperature", "0.3"],
+import numpy as np
+from datasets import Dataset
+from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers.utils.logging import disable_progress_bar
+
+from lobster.constants import Modality
+from lobster.evaluation import sample, sample_metrics
+from lobster.model import Ume
+from lobster.model.checkpoints import find_model
+from lobster.pretraining.corpus import read_sequences
+from lobster.rl_training import DiversityMemory, UmeRewardFunction, create_ume_grpo_trainer
+
+POLICIES = {
+    Modality.SMILES: "smiles-policy-3M",
+    Modality.AMINO_ACID: "protein-policy-3M",
+    Modality.NUCLEOTIDE: "coding-policy-3M",
+}
+SETTINGS: dict[str, dict[str, Any]] = {
+    "default": {},
+    "plain reward, TRL's scaling, no anchor": {"diversity": False, "beta": 0.0, "scale_rewards": "group"},
+    "no memory": {"diversity": False},
+    "no anchor": {"beta": 0.0},
+    "beta 0.1": {"beta": 0.1},
+    "beta 0.6": {"beta": 0.6},
+    "each molecule once, no scaffolds": {"diversity": lambda: DiversityMemory("none")},
+    "buckets of 3": {"diversity": lambda: DiversityMemory(bucket_size=3)},
+    "buckets of 25": {"diversity": lambda: DiversityMemory(bucket_size=25)},
+    "temperature 1.2": {"temperature": 1.2},
+    "entropy quantile 0.5": {"top_entropy_quantile": 0.5},
+    "mask_truncated_completions": {"mask_truncated_completions": True},
 }
 
 
 def main() -> None:
     """Run the settings that were named."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("settings", nargs="*", help=f"of: {', '.join(SETTINGS)}")
-    parser.add_argument("--output_dir", default="runs/reward_shaping")
-    arguments, rest = parser.parse_known_args()
-    for name in arguments.settings or SETTINGS:
-        folder = Path(arguments.output_dir) / name.replace(", ", "-").replace(" ", "-")
-        command = [sys.executable, DEMO, "--output_dir", folder, *SETTINGS[name], *rest]
-        subprocess.run(list(map(str, command)), check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        summary = json.loads((folder / "summary.json").read_text())
-        print(json.dumps({"setting": name} | summary["after"] | {"before": summary["before"]}), flush=True)
+    parser.add_argument("--modality", type=Modality, default=Modality.SMILES, choices=list(Modality))
+    parser.add_argument("--settings", nargs="+", default=["default"], help=f"all, or of: {'; '.join(SETTINGS)}")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--samples", type=int, default=512, help="samples before and after")
+    parser.add_argument("--scored", type=int, default=512, help="of them, those whose pseudo-likelihood is measured")
+    parser.add_argument("--ume", default="ume-mini-base-12M")
+    parser.add_argument("--reference", help="file of sequences to measure novelty and composition against")
+    arguments = parser.parse_args()
+    disable_progress_bar()
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    ume = Ume.from_pretrained(arguments.ume)
+    names = list(SETTINGS) if arguments.settings == ["all"] else arguments.settings
+    start = find_model(POLICIES[arguments.modality])
+    policy, tokenizer = (
+        AutoModelForCausalLM.from_pretrained(start, dtype="float32"),
+        AutoTokenizer.from_pretrained(start),
+    )
+    before = measure(policy.to(ume.device), tokenizer, ume, arguments, seed=0)
+    print(json.dumps({"setting": "the start", "modality": arguments.modality} | before), flush=True)
+    for name in names:
+        for seed in arguments.seeds:
+            print(json.dumps(run(name, seed, start, ume, arguments)), flush=True)
+
+
+def run(name: str, seed: int, start: Path, ume: Ume, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Reinforce the policy under a setting, and measure it."""
+    changes = {key: value() if callable(value) else value for key, value in SETTINGS[name].items()}
+    prompts = Dataset.from_dict({"prompt": [""], "modality": [arguments.modality.value]})
+    with tempfile.TemporaryDirectory() as folder:
+        settings: dict[str, Any] = {
+            "output_dir": folder,
+            "per_device_train_batch_size": 64,
+            "num_generations": 64,
+            "learning_rate": 3e-4,
+            "lr_scheduler_type": "constant",
+            "max_completion_length": 100 if arguments.modality is Modality.SMILES else 127,
+            "max_steps": arguments.steps,
+            "save_strategy": "no",
+            "logging_steps": 1,
+            "disable_tqdm": True,
+            "report_to": "none",
+            "guard": False,
+            "seed": seed,
+        }
+        trainer = create_ume_grpo_trainer(str(start), ume, prompts, **settings | changes)
+        began = time.monotonic()
+        trainer.train()
+    seconds = time.monotonic() - began
+    after = measure(trainer.model, trainer.processing_class, ume, arguments, seed=1000 + seed)
+    last = trainer.state.log_history[-2]
+    facts = {"setting": name, "modality": arguments.modality, "seed": seed, "steps": arguments.steps}
+    return facts | after | {"kl": last.get("kl"), "seconds": round(seconds)}
+
+
+def measure(model: Any, tokenizer: Any, ume: Ume, arguments: argparse.Namespace, seed: int) -> dict[str, Any]:
+    """Sample a policy and measure what it writes."""
+    limit = model.config.max_position_embeddings - 1
+    samples = sample(model, tokenizer, arguments.samples, max_new_tokens=limit, seed=seed)
+    reference = read_sequences(arguments.reference) if arguments.reference else None
+    metrics = asdict(sample_metrics(samples, arguments.modality, reference))
+    some = samples[: arguments.scored]
+    scored = UmeRewardFunction(ume).score(some, [arguments.modality] * len(some))
+    valid = [s for s in scored if s.pseudo_likelihood]
+    figures = {
+        "pseudo_likelihood": float(np.mean([s.pseudo_likelihood for s in valid])) if valid else None,
+        "full_complexity": float(np.mean([s.values["complexity"] == 1 for s in valid])) if valid else None,
+        "examples": samples[:5],
+    }
+    return {name: None if value != value else value for name, value in (metrics | figures).items()}
 
 
 if __name__ == "__main__":

@@ -12,13 +12,14 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from lobster.constants import Modality
 from lobster.evaluation import sample
 from lobster.evaluation.corruption import swap_tokens
-from lobster.evaluation.policies import is_coding, is_protein
+from lobster.evaluation.policies import is_protein
 from lobster.model import Ume
 from lobster.model.checkpoints import assets
 from lobster.model.utils import canonical_smiles
+from lobster.scoring.letters import open_reading_frame
 
 UME = "ume-mini-base-12M"
-GOOD = {"smiles-policy-3M": canonical_smiles, "protein-policy-3M": is_protein, "coding-policy-3M": is_coding}
+GOOD = {"smiles-policy-3M": canonical_smiles, "protein-policy-3M": is_protein, "coding-policy-3M": open_reading_frame}
 LEAST = {"smiles-policy-3M": 0.88, "protein-policy-3M": 0.95, "coding-policy-3M": 0.8}
 POLICIES = list(GOOD)
 

@@ -8,7 +8,6 @@ What cannot be said of too few sequences, or without a reference, is NaN.
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from lobster.constants import Modality
 from lobster.evaluation.corruption import LETTERS
 from lobster.evaluation.identity import Relatives, families, mean_identity
 from lobster.model.utils import canonical_smiles, normal_form, parse_smiles
+from lobster.scoring.molecules import alerts, murcko_scaffold, qed
 
 
 @dataclass(frozen=True)
@@ -102,21 +102,16 @@ def smiles_metrics(samples: Sequence[str], reference: Iterable[str] | None = Non
     >>> round(metrics.internal_diversity, 3), round(metrics.scaffold_diversity, 3), metrics.filters_passed
     (0.444, 0.667, 1.0)
     """
-    from rdkit import Chem, rdBase
-    from rdkit.Chem.QED import qed
-    from rdkit.Chem.Scaffolds.MurckoScaffold import GetScaffoldForMol
-
     parsed = [p for p in map(parse_smiles, samples) if p]
-    distinct = {canonical: molecule for molecule, canonical in parsed}
-    with rdBase.BlockLogs():
-        properties = {c: (not _filters().HasMatch(m), qed(m)) for c, m in distinct.items()}
-    scaffolds = {Chem.MolToSmiles(GetScaffoldForMol(m)) for m in distinct.values()}
+    distinct = {canonical for _, canonical in parsed}
+    properties = {c: (alerts(c), qed(c)) for c in distinct}
+    scaffolds = {murcko_scaffold(c) for c in distinct}
     known = set() if reference is None else {canonical_smiles(r) for r in reference}
     return SmilesMetrics(
         count=len(samples),
         validity=_ratio(len(parsed), len(samples)),
         uniqueness=_ratio(len(distinct), len(parsed)),
-        novelty=np.nan if reference is None else _ratio(len(distinct.keys() - known), len(distinct)),
+        novelty=np.nan if reference is None else _ratio(len(distinct - known), len(distinct)),
         internal_diversity=_internal_diversity([m for m, _ in parsed]),
         scaffold_diversity=_ratio(len(scaffolds), len(parsed)),
         filters_passed=_mean([properties[c][0] for _, c in parsed]),
@@ -151,16 +146,6 @@ def _internal_diversity(molecules: Sequence[Any]) -> float:
     prints = [generator.GetFingerprint(m) for m in molecules]
     below = sum(sum(BulkTanimotoSimilarity(p, prints[:i])) for i, p in enumerate(prints))
     return 1 - (2 * below + len(prints)) / len(prints) ** 2
-
-
-@cache
-def _filters() -> Any:
-    from rdkit.Chem.FilterCatalog import FilterCatalog, FilterCatalogParams
-
-    parameters = FilterCatalogParams()
-    for catalogue in (FilterCatalogParams.FilterCatalogs.PAINS, FilterCatalogParams.FilterCatalogs.BRENK):
-        parameters.AddCatalog(catalogue)
-    return FilterCatalog(parameters)
 
 
 def sequence_metrics(

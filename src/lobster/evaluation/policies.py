@@ -13,12 +13,12 @@ from lobster.evaluation.metrics import frequency_difference, smiles_metrics
 from lobster.evaluation.ngram import NGram
 from lobster.evaluation.sampling import sample
 from lobster.evaluation.table import Figure
+from lobster.scoring.letters import open_reading_frame
 
 HELD_OUT = "Held-out sequences"
 SAMPLES = "Samples, beside the training data"
 
 _TRAIN = 20_000  # sequences of training that are counted
-_STOPS = {"TAA", "TAG", "TGA"}
 
 
 def is_protein(sequence: str) -> bool:
@@ -30,16 +30,6 @@ def is_protein(sequence: str) -> bool:
     return sequence.startswith("M") and set(sequence) <= set(LETTERS[Modality.AMINO_ACID])
 
 
-def is_coding(sequence: str) -> bool:
-    """Say whether a sequence is an open reading frame: ATG, whole codons, a stop codon at the end and nowhere else.
-
-    >>> is_coding("ATGAAATAA"), is_coding("ATGAAATA"), is_coding("ATGTAAAAATAA")
-    (True, False, False)
-    """
-    codons = [sequence[i : i + 3] for i in range(0, len(sequence), 3)]
-    return len(codons) > 1 and codons[0] == "ATG" and codons[-1] in _STOPS and not _STOPS & set(codons[:-1])
-
-
 _SMILES_ROWS = {
     "validity": "validity",
     "uniqueness": "uniqueness of the valid ones",
@@ -47,9 +37,9 @@ _SMILES_ROWS = {
     "scaffold_diversity": "scaffold diversity",
     "qed": "mean QED",
 }
-_MEASURES: dict[Modality, tuple[str, Callable[[str], bool]]] = {
+_MEASURES: dict[Modality, tuple[str, Callable[[str], float]]] = {
     Modality.AMINO_ACID: ("from M on, of the 20 amino acids", is_protein),
-    Modality.NUCLEOTIDE: ("in frame from ATG to the only stop", is_coding),
+    Modality.NUCLEOTIDE: ("in frame from ATG to the only stop", open_reading_frame),
 }
 
 

@@ -12,10 +12,10 @@ from transformers import EsmConfig, EsmForMaskedLM, EsmTokenizer, LlamaConfig, L
 from lobster.constants import Modality
 from lobster.evaluation import policy_scorecard, scorecard
 from lobster.evaluation.__main__ import load_masked_model, main
-from lobster.evaluation.policies import is_coding
 from lobster.evaluation.scorecard import auroc, masked_marginals, spearman
 from lobster.model import Ume
 from lobster.pretraining.policy import policy_tokenizer
+from lobster.scoring.letters import open_reading_frame
 
 SMILES = ["CC(=O)Oc1ccccc1C(=O)O", "CC(C)Cc1ccc(C(C)C(=O)O)cc1", "Cn1c(=O)c2c(ncn2C)n(C)c1=O", "NC(=O)c1ccccc1"]
 PROTEINS = [
@@ -227,4 +227,4 @@ def test_a_policy_that_writes_what_it_has_read(tmp_path: Path):
     [("ATGTAA", True), ("ATG", False), ("", False), ("ATGAATAA", False), ("GTGAAATAA", False), ("ATGTGATAA", False)],
 )
 def test_open_reading_frames(sequence: str, expected: bool):
-    assert is_coding(sequence) == expected
+    assert open_reading_frame(sequence) == expected

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 from datasets import Dataset
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback
 from transformers.utils.logging import disable_progress_bar
 
 from lobster.constants import Modality
@@ -96,6 +96,7 @@ def run(name: str, seed: int, start: Path, ume: Ume, arguments: argparse.Namespa
             "seed": seed,
         }
         trainer = create_ume_grpo_trainer(str(start), ume, prompts, **settings | changes)
+        trainer.remove_callback(PrinterCallback)
         began = time.monotonic()
         trainer.train()
     seconds = time.monotonic() - began

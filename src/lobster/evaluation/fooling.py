@@ -10,7 +10,7 @@ def fooling_strings(modality: Modality) -> dict[str, list[str]]:
     """Return families of low-complexity sequences of a modality, by name.
 
     >>> {name: len(strings) for name, strings in fooling_strings(Modality.NUCLEOTIDE).items()}
-    {'homopolymers': 12, 'two-letter repeats': 18, 'three-letter repeats': 3}
+    {'tiny nucleotides': 7, 'homopolymers': 12, 'two-letter repeats': 18, 'three-letter repeats': 3}
     """
     match modality:
         case Modality.SMILES:
@@ -23,12 +23,14 @@ def fooling_strings(modality: Modality) -> dict[str, list[str]]:
             }
         case Modality.AMINO_ACID:
             return {
+                "tiny proteins": ["M", "MA", "MK", "MKT", "MALLL", "MKKLL", "MSEEL", "AEELKR"],
                 "homopolymers": [letter * n for letter in LETTERS[modality] for n in (30, 100)],
                 "two-letter repeats": [(a + b) * 50 for a, b in combinations("ADEGKLPQSV", 2)],
                 "three-letter repeats": [unit * 33 for unit in ("GSG", "PGA", "EKL", "AEK", "GPP")],
             }
         case Modality.NUCLEOTIDE:
             return {
+                "tiny nucleotides": ["ATG", "ATGA", "ATGAAA", "ATGTAA", "ATGGCG", "ATGAAATAA", "GCGGCG"],
                 "homopolymers": [letter * n for letter in LETTERS[modality] for n in (30, 150, 600)],
                 "two-letter repeats": [
                     (a + b) * n for a, b in combinations(LETTERS[modality], 2) for n in (15, 75, 300)

@@ -341,7 +341,7 @@ class UmeReward:
     @contextmanager
     def paused(self) -> Iterator[None]:
         """Remember nothing and pay for everything, for an evaluation."""
-        with self.archive.paused(), self.diversity.paused() if self.diversity else nullcontext():
+        with self.archive.paused(), nullcontext() if self.diversity is None else self.diversity.paused():
             yield
 
     def save(self, folder: str | Path) -> None:

@@ -16,13 +16,13 @@ Whatever is passed wins. The optimum of this objective is policy₀ · exp(score
 temperature pulls harder towards what the encoder likes, a higher beta back to where the policy started.
 """
 
-import difflib
 import inspect
 import logging
 import math
 import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from datasets import Dataset, IterableDataset
@@ -40,8 +40,11 @@ from lobster.rl_training.diversity import DiversityMemory
 from lobster.rl_training.guards import RunGuard
 from lobster.rl_training.reward_functions import UmeReward, create_ume_reward_wrapper
 from lobster.scoring import ScoringFunction
+from lobster.scoring.function import nearest
 
 logger = logging.getLogger(__name__)
+
+Part = TypeVar("Part")
 
 DEFAULTS: dict[str, Any] = {"scale_rewards": "none", "beta": 0.3, "disable_dropout": True}
 CPU_DEFAULTS: dict[str, Any] = {"use_cpu": True, "bf16": False, "activation_checkpointing": False}
@@ -166,8 +169,8 @@ def create_ume_grpo_trainer(
     reward_temperature: float = 0.1,
     reward_batch_size: int = 8,
     scoring: ScoringFunction | str | Path | None = None,
-    diversity: DiversityMemory | bool = True,
-    guard: RunGuard | bool = True,
+    diversity: DiversityMemory | Mapping[str, Any] | bool = True,
+    guard: RunGuard | Mapping[str, Any] | bool = True,
     scoring_budget: int | None = None,
     include_prompt: bool = False,
     reward_funcs: Any = None,
@@ -186,8 +189,8 @@ def create_ume_grpo_trainer(
         reward_batch_size: Memory for scoring, in sequences of the encoder's `max_length`.
         scoring: What makes a score of a completion: a `ScoringFunction`, or the YAML file that describes one; by default
             the pseudo-likelihood, lowered for sequences of low complexity.
-        diversity: The memory that pays less for what is no longer new; False pays always the same.
-        guard: What stops a run that goes bad; False lets it run.
+        diversity: The memory that pays less for what is no longer new, or its arguments; False pays always the same.
+        guard: What stops a run that goes bad, or its arguments; False lets it run.
         scoring_budget: Distinct sequences that may be scored before the run ends.
         include_prompt: Whether the molecule is prompt and completion together.
         reward_funcs: More rewards, one or a list; ``reward_weights`` weighs them, the UME's first.
@@ -221,13 +224,14 @@ def create_ume_grpo_trainer(
 
     model, tokenizer = _policy(model_path, extras.pop("processing_class", None), args)
     _check_prompts(tokenizer, train_dataset)
-    memory = DiversityMemory() if diversity is True else diversity or None
+    memory = _chosen(diversity, DiversityMemory, "diversity")
+    watch = _chosen(guard, RunGuard, "guard")
     reward = create_ume_reward_wrapper(
         ume_model, reward_temperature, reward_batch_size, include_prompt, memory, scoring
     )
     callbacks = list(extras.pop("callbacks", None) or [])
-    if guard:
-        callbacks.append(RunGuard() if guard is True else guard)
+    if watch is not None:
+        callbacks.append(watch)
     if scoring_budget is not None:
         callbacks.append(_Budget(reward.archive, scoring_budget))
     others = reward_funcs if isinstance(reward_funcs, list) else [] if reward_funcs is None else [reward_funcs]
@@ -286,8 +290,20 @@ def train_ume_grpo(
 def _check_keywords(grpo: dict[str, Any]) -> None:
     known = _CONFIG_FIELDS | _TRAINER_FIELDS | frozenset(inspect.signature(create_ume_grpo_trainer).parameters)
     for name in grpo.keys() - known:
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0)
-        raise TypeError(f"unknown parameter {name!r}: the nearest that exists is {near[0]!r}")
+        raise TypeError(f"unknown parameter {name!r}: {nearest(name, known)}")
+
+
+def _chosen(choice: Any, make: Callable[..., Part], name: str) -> Part | None:
+    """Return what was passed, or made of the arguments that were passed; the default one for True, None for False."""
+    if choice is False:
+        return None
+    if choice is not True and not isinstance(choice, Mapping):
+        return choice
+    arguments = {} if choice is True else dict(choice)
+    known = inspect.signature(make).parameters
+    for key in arguments.keys() - known.keys():
+        raise TypeError(f"{name}: key {key!r} is unknown: {nearest(str(key), known)}")
+    return make(**arguments)
 
 
 def _check_dataset(dataset: Any, name: str) -> None:

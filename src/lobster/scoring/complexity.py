@@ -17,6 +17,7 @@ _DISTINCT = {Modality.SMILES: (5, 0.53), Modality.AMINO_ACID: (3, 0.64), Modalit
 _HEAVY_ATOMS = 7  # of the largest fragment
 _LARGEST_FRAGMENT = 0.65  # its share of all heavy atoms
 _ASYMMETRY = 0.4  # atoms that symmetry tells apart, as a share
+_LENGTH = {Modality.AMINO_ACID: 20, Modality.NUCLEOTIDE: 60}  # letters; the mean over a few tokens is a matter of luck
 _OUTSIDE = {Modality.AMINO_ACID: 0.12, Modality.NUCLEOTIDE: 0.3}  # share of letters outside low-complexity windows
 
 _SEG_WINDOW, _SEG_BITS = 12, 2.2
@@ -30,6 +31,7 @@ def complexity(sequence: str, modality: Modality | str) -> float:
       SMILES, 3 residues, 8 nucleotides. It finds repeats of any period.
     - SMILES: heavy atoms of the largest fragment, and its share of all heavy atoms; atoms that no symmetry of the molecule
       exchanges, as a share.
+    - Proteins and nucleotides: the length, beside 20 residues or 60 bases.
     - Proteins: share of residues outside windows of 12 with an entropy below 2.2 bits (SEG: Wootton and Federhen,
       "Statistics of local complexity in amino acid sequences", 1993).
     - Nucleotides: share of bases outside windows of 64 whose triplets score above 2 (DUST: Morgulis et al., "A fast and
@@ -54,9 +56,9 @@ def complexity(sequence: str, modality: Modality | str) -> float:
         case Modality.SMILES:
             ratios += _molecule_ratios(sequence)
         case Modality.AMINO_ACID:
-            ratios.append(_outside(*_low_entropy(sequence)) / _OUTSIDE[modality])
+            ratios += [len(sequence) / _LENGTH[modality], _outside(*_low_entropy(sequence)) / _OUTSIDE[modality]]
         case Modality.NUCLEOTIDE:
-            ratios.append(_outside(*_dusty(sequence)) / _OUTSIDE[modality])
+            ratios += [len(sequence) / _LENGTH[modality], _outside(*_dusty(sequence)) / _OUTSIDE[modality]]
     return max(_LEAST, min(ratios) ** _POWER)
 
 

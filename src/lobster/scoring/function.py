@@ -6,7 +6,7 @@ import math
 import pkgutil
 import warnings
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -148,11 +148,11 @@ class Component:
         else:
             wanted = {m: f for m, measures in _MEASURES.items() for f in measures if f.__name__ == self.kind}
             if not wanted:
-                raise ScoringError(f"component {self.kind!r} is unknown: {_nearest(self.kind, kinds())}")
+                raise ScoringError(f"component {self.kind!r} is unknown: {nearest(self.kind, kinds())}")
         own = {name for measure in wanted.values() for name in list(inspect.signature(measure).parameters)[1:]}
         known = own | set(inspect.signature(Component.__init__).parameters) - {"self", "parameters"}
         if odd := sorted(self.parameters.keys() - known):
-            raise ScoringError(f"{self.name}: key {odd[0]!r} is unknown: {_nearest(odd[0], known)}")
+            raise ScoringError(f"{self.name}: key {odd[0]!r} is unknown: {nearest(odd[0], known)}")
         if modality is not None:
             raise ScoringError(f"{self.name}: modality is for functions of your own; {self.kind} has its own")
         return wanted
@@ -248,7 +248,7 @@ class ScoringFunction:
         if not isinstance(found, dict) or not isinstance(found.get("components"), list):
             raise ScoringError(f"{file}: expected a mapping with a list of components")
         if odd := sorted(map(str, found.keys() - {"components", "combine"})):
-            raise ScoringError(f"{file}: key {odd[0]!r} is unknown: {_nearest(odd[0], ['components', 'combine'])}")
+            raise ScoringError(f"{file}: key {odd[0]!r} is unknown: {nearest(odd[0], ['components', 'combine'])}")
         components = []
         for number, entry in enumerate(found["components"], 1):
             if not isinstance(entry, dict) or not isinstance(entry.get("kind"), str):
@@ -328,10 +328,10 @@ def _make_transform(name: str, description: Any) -> Any:
     parameters = {str(key): value for key, value in description.items() if key != "kind"}
     kind = description["kind"]
     if kind not in TRANSFORMS:
-        raise ScoringError(f"{name}: transform {kind!r} is unknown: {_nearest(str(kind), TRANSFORMS)}")
+        raise ScoringError(f"{name}: transform {kind!r} is unknown: {nearest(str(kind), TRANSFORMS)}")
     known = inspect.signature(TRANSFORMS[kind]).parameters
     if odd := sorted(parameters.keys() - known.keys()):
-        raise ScoringError(f"{name}: key {odd[0]!r} of {kind} is unknown: {_nearest(odd[0], known)}")
+        raise ScoringError(f"{name}: key {odd[0]!r} of {kind} is unknown: {nearest(odd[0], known)}")
     try:
         return TRANSFORMS[kind](**parameters)
     except (TypeError, ValueError) as error:
@@ -348,5 +348,6 @@ def _resolve(name: str) -> Callable[[str], float]:
     return found
 
 
-def _nearest(name: str, known: Any) -> str:
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Say which known name an unknown one may have meant."""
     return f"the nearest that exists is {difflib.get_close_matches(name, list(known), n=1, cutoff=0)[0]!r}"

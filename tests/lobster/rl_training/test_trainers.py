@@ -244,6 +244,28 @@ def test_an_evaluation_neither_uses_nor_fills_the_memory(tiny_policy, tiny_ume, 
     assert metrics["eval_ume_reward/paid"] == metrics["eval_ume_reward/valid"]
 
 
+def test_a_memory_of_ones_own_is_used_and_evaluations_leave_it_alone(tiny_policy, tiny_ume, prompts, tmp_path):
+    memory = DiversityMemory("none", bucket_size=2)
+    trainer = create_ume_grpo_trainer(
+        tiny_policy, tiny_ume, prompts, prompts, output_dir=tmp_path, diversity=memory, num_generations_eval=5, **SMALL
+    )
+    assert trainer.ume_reward.diversity is memory
+    trainer.evaluate()
+    assert len(memory) == 0
+    trainer.train()
+    assert len(memory) > 0
+
+
+def test_parts_can_be_described_by_their_arguments(tiny_policy, tiny_ume, prompts, tmp_path):
+    def build(**parts):
+        return create_ume_grpo_trainer(tiny_policy, tiny_ume, prompts, output_dir=tmp_path, **parts, **SMALL)
+
+    trainer = build(diversity={"scaffold": "generic", "bucket_size": 3}, guard={"window": 5})
+    assert (trainer.ume_reward.diversity.scaffold, trainer.ume_reward.diversity.bucket_size) == ("generic", 3)
+    with pytest.raises(TypeError, match=r"diversity: key 'bucket' is unknown: .*'bucket_size'"):
+        build(diversity={"bucket": 3})
+
+
 def test_the_plain_reward_has_no_memory(tiny_policy, tiny_ume, prompts, tmp_path):
     trainer = create_ume_grpo_trainer(tiny_policy, tiny_ume, prompts, output_dir=tmp_path, diversity=False, **SMALL)
     assert trainer.ume_reward.diversity is None

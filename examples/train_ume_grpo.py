@@ -140,7 +140,9 @@ def run_demo(arguments: argparse.Namespace, settings: dict[str, Any]) -> None:
     summary = write_report(folder, before, after, trainer.state.log_history, seconds)
     print(f"\n{arguments.samples} fresh samples, {seconds:.0f} s of training\n")
     print(comparison_table(summary["before"], summary["after"]))
-    print(f"\nIn {folder}: the policy, summary.json, samples.csv, reward_curve.png, best_molecules.png")
+    print(
+        f"\nIn {folder}: the policy, summary.json, samples.csv, best_sequences.csv, reward_curve.png, best_molecules.png"
+    )
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from transformers import AutoModelForCausalLM
 
 from lobster.constants import Modality
 from lobster.model import Ume, UmeConfig, UmeForMaskedLM
+from lobster.scoring import ScoringFunction
 from lobster.tokenization import make_tokenizer
 
 ROOT = Path(__file__).parents[1]
@@ -89,3 +90,12 @@ def test_an_untrained_ume_fails_as_a_reward(tmp_path):
     done = run("test_ume_reward.py", "--ume", "untrained", cwd=tmp_path)
     assert done.returncode == 1
     assert done.stdout.splitlines()[-1].startswith("FAIL")
+
+
+def test_the_scoring_file_scores():
+    scoring = ScoringFunction.from_yaml(ROOT / "examples" / "scoring.yaml")
+    amide, caffeine_salt = (
+        scoring(smiles, Modality.SMILES, 0.6)
+        for smiles in ("O=C(Nc1ccccc1)c1ccc(N2CCOCC2)cc1", "Cn1c(=O)c2c(ncn2C)n(C)c1=O.O=[N+]([O-])O")
+    )
+    assert amide.total > 0.4 > caffeine_salt.total

@@ -18,13 +18,13 @@ from lobster.model.checkpoints import assets
 from lobster.model.utils import canonical_smiles
 from lobster.scoring.letters import open_reading_frame
 
-UME = "ume-mini-base-12M"
+UMES = {"ume-nano-base-3M": 7e6, "ume-mini-base-12M": 25e6}  # and their largest file in bytes
 GOOD = {"smiles-policy-3M": canonical_smiles, "protein-policy-3M": is_protein, "coding-policy-3M": open_reading_frame}
 LEAST = {"smiles-policy-3M": 0.88, "protein-policy-3M": 0.95, "coding-policy-3M": 0.8}
 POLICIES = list(GOOD)
 
 
-@pytest.mark.parametrize(("name", "most"), [(UME, 25e6), *((policy, 10e6) for policy in POLICIES)])
+@pytest.mark.parametrize(("name", "most"), [*UMES.items(), *((policy, 10e6) for policy in POLICIES)])
 def test_weights_are_small_and_in_float16(name, most):
     file = assets() / name / "model.safetensors"
     assert file.stat().st_size <= most
@@ -32,22 +32,24 @@ def test_weights_are_small_and_in_float16(name, most):
         assert {tensors.get_slice(key).get_dtype() for key in tensors.keys()} == {"F16"}  # noqa: SIM118
 
 
-@pytest.mark.parametrize("name", [UME, *POLICIES])
+@pytest.mark.parametrize("name", [*UMES, *POLICIES])
 def test_each_has_a_card(name):
     card = (assets() / name / "README.md").read_text()
     for heading in ("## Training", "## Held-out figures", "## Data"):
         assert heading in card
 
 
-def test_the_ume_loads_without_a_network():
-    code = f"from lobster.model import Ume; print(Ume.from_pretrained({UME!r}, device='cpu').max_length)"
+@pytest.mark.parametrize("name", UMES)
+def test_the_ume_loads_without_a_network(name):
+    code = f"from lobster.model import Ume; print(Ume.from_pretrained({name!r}, device='cpu').max_length)"
     offline = os.environ | {"HF_HUB_OFFLINE": "1"}
     done = subprocess.run([sys.executable, "-c", code], env=offline, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "1024"
 
 
-def test_real_smiles_beat_corrupted_ones(held_out):
-    ume, rng = Ume.from_pretrained(UME, device="cpu"), np.random.default_rng(0)
+@pytest.mark.parametrize("name", UMES)
+def test_real_smiles_beat_corrupted_ones(name, held_out):
+    ume, rng = Ume.from_pretrained(name, device="cpu"), np.random.default_rng(0)
     pairs = [(s, c) for s in held_out(Modality.SMILES)[:150] if (c := canonical_smiles(swap_tokens(s, rng) or ""))]
     real, corrupted = (ume.compute_pseudo_likelihood(side, "SMILES") for side in zip(*pairs, strict=True))
     assert np.mean(np.array(real) > np.array(corrupted)) >= 0.92

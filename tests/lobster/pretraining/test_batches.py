@@ -90,3 +90,12 @@ def test_long_proteins_are_cut_to_random_windows():
     windows = [texts(batches, i)[1][0] for i in range(30)]
     assert all(len(window) == 20 and window in protein for window in windows)
     assert len(set(windows)) > 10
+
+
+def test_windows_of_genes_start_at_a_codon():
+    gene = "".join(chr(1000 + i) for i in range(300))
+    batches = Batches(corpora({Modality.NUCLEOTIDE: [gene]}), 200, tokens=64, max_length=50)
+    starts = [ord(texts(batches, i)[1][0][0]) - 1000 for i in range(200)]
+    assert all(start % 3 == 0 for start in starts)
+    assert max(starts) <= 252
+    assert len(set(starts)) > 50

@@ -25,7 +25,7 @@ RESIDUES, BASES = "ACDEFGHIKLMNPQRSTVWY", "acgt"
 def main() -> None:
     """Measure both."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--ume", default="ume-mini-base-12M")
+    parser.add_argument("--ume", default="ume-nano-base-3M")
     parser.add_argument("--steps", type=int, default=6)
     parser.add_argument("--entries", type=int, default=100_000)
     arguments = parser.parse_args()

@@ -36,11 +36,13 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "plain reward, TRL's scaling, no anchor": {"diversity": False, "beta": 0.0, "scale_rewards": "group"},
     "no memory": {"diversity": False},
     "no anchor": {"beta": 0.0},
-    "beta 0.1": {"beta": 0.1},
-    "beta 0.6": {"beta": 0.6},
+    "beta 0.03": {"beta": 0.03},
+    "beta 0.3": {"beta": 0.3},
     "each molecule once, no scaffolds": {"diversity": lambda: DiversityMemory("none")},
-    "buckets of 3": {"diversity": lambda: DiversityMemory(bucket_size=3)},
-    "buckets of 25": {"diversity": lambda: DiversityMemory(bucket_size=25)},
+    "buckets of 10": {"diversity": lambda: DiversityMemory(bucket_size=10)},
+    "buckets of 200": {"diversity": lambda: DiversityMemory(bucket_size=200)},
+    "linear decay": {"diversity": lambda: DiversityMemory(decay="linear")},
+    "learning rate falling to 0": {"lr_scheduler_type": "linear"},
     "temperature 1.2": {"temperature": 1.2},
     "entropy quantile 0.5": {"top_entropy_quantile": 0.5},
     "mask_truncated_completions": {"mask_truncated_completions": True},
@@ -56,7 +58,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--samples", type=int, default=512, help="samples before and after")
     parser.add_argument("--scored", type=int, default=512, help="of them, those whose pseudo-likelihood is measured")
-    parser.add_argument("--ume", default="ume-mini-base-12M")
+    parser.add_argument("--ume", default="ume-nano-base-3M")
     parser.add_argument("--reference", help="file of sequences to measure novelty and composition against")
     arguments = parser.parse_args()
     disable_progress_bar()

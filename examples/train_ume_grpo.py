@@ -30,7 +30,7 @@ from lobster.model.checkpoints import find_model
 from lobster.report import ProgressLine, comparison_table, score_samples, write_report
 from lobster.rl_training import UmeRewardFunction, create_ume_grpo_trainer, train_ume_grpo
 
-POLICY, UME = "smiles-policy-3M", "ume-mini-base-12M"
+POLICY, UME = "smiles-policy-3M", "ume-nano-base-3M"
 
 # Chosen for four minutes on two cores: 64 molecules a step from the empty prompt, a learning rate for 3M parameters.
 DEMO: dict[str, Any] = {
@@ -40,7 +40,7 @@ DEMO: dict[str, Any] = {
     "lr_scheduler_type": "constant",
     "max_completion_length": 100,
     "logging_steps": 1,
-    "max_steps": 60,
+    "max_steps": 90,
     "save_steps": 20,
     "save_total_limit": 1,
     "seed": 0,

@@ -59,11 +59,11 @@ def test_your_own_prompts(tmp_path, name, content):
         (["--max_steps"], "has no value"),
         (
             ["--ume", "no-such-ume"],
-            "not a model that ships (coding-policy-3M, protein-policy-3M, smiles-policy-3M, ume-mini-base-12M)",
+            "not a model that ships (coding-policy-3M, protein-policy-3M, smiles-policy-3M, ume-mini-base-12M, ume-nano-base-3M)",
         ),
         (
             ["--model_path", "no-such-policy"],
-            "not a model that ships (coding-policy-3M, protein-policy-3M, smiles-policy-3M, ume-mini-base-12M)",
+            "not a model that ships (coding-policy-3M, protein-policy-3M, smiles-policy-3M, ume-mini-base-12M, ume-nano-base-3M)",
         ),
         (["--resume"], "no whole checkpoint"),
     ],

@@ -4,7 +4,7 @@ How the set-up differs from TRL's defaults, and why (measurements: `docs/reward_
 
 1. ``scale_rewards="none"``: with rewards scaled within a group, a constant factor cancels and the reward temperature would
    mean nothing.
-2. ``beta=0.3``: the policy is anchored to where it started; without an anchor a likelihood reward ends in one molecule.
+2. ``beta=0.1``: the policy is anchored to where it started; without an anchor a likelihood reward ends in one molecule.
 3. What is no longer new pays less (`DiversityMemory`): each molecule pays once, each scaffold or family a few times;
    ``diversity=False`` turns that off.
 4. A run that goes bad is stopped, and its best policy brought back (`RunGuard`); ``guard=False`` turns that off.
@@ -46,7 +46,7 @@ logger = logging.getLogger(__name__)
 
 Part = TypeVar("Part")
 
-DEFAULTS: dict[str, Any] = {"scale_rewards": "none", "beta": 0.3, "disable_dropout": True}
+DEFAULTS: dict[str, Any] = {"scale_rewards": "none", "beta": 0.1, "disable_dropout": True}
 CPU_DEFAULTS: dict[str, Any] = {"use_cpu": True, "bf16": False, "activation_checkpointing": False}
 
 _CONFIG_FIELDS = frozenset(inspect.signature(GRPOConfig).parameters)

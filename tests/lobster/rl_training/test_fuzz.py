@@ -64,9 +64,7 @@ ANYTHING = st.one_of(
 
 @pytest.fixture(scope="module")
 def reward():
-    return create_ume_reward_wrapper(
-        Ume.from_pretrained("ume-mini-base-12M", device="cpu"), diversity=DiversityMemory()
-    )
+    return create_ume_reward_wrapper(Ume.from_pretrained("ume-nano-base-3M", device="cpu"), diversity=DiversityMemory())
 
 
 @pytest.fixture(scope="module")

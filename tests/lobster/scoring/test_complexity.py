@@ -28,7 +28,7 @@ def test_so_do_proteins_of_other_families(shared):
 @pytest.mark.parametrize("modality", list(Modality))
 def test_fooling_strings_fall_below_the_10th_percentile_of_real_ones(modality, held_out):
     """Under the default reward, with the encoder that ships: each string of each family."""
-    reward = UmeRewardFunction(Ume.from_pretrained("ume-mini-base-12M", device="cpu"))
+    reward = UmeRewardFunction(Ume.from_pretrained("ume-nano-base-3M", device="cpu"))
     real = [s if modality is Modality.SMILES else s[:240] for s in held_out(modality)[:60]]
     tenth = np.percentile(reward(real, [modality] * len(real)), 10)
     for family, strings in fooling_strings(modality).items():

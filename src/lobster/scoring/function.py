@@ -139,23 +139,22 @@ class Component:
             self._try(known, measure)
 
     def _find_measures(self, modality: Modality | str | None) -> dict[Modality, Measure]:
-        """Return the measure of each modality that the component is for; that of the UME and complexity have none here."""
-        if self.kind in (PSEUDO_LIKELIHOOD, "complexity"):
-            wanted = {}
-        elif callable(self.kind) or "." in self.kind:
+        """Return the measure of each modality that the component is for; the UME's and complexity have none here."""
+        if callable(self.kind) or "." in self.kind:
             measure = self.kind if callable(self.kind) else _resolve(self.kind)
-            return dict.fromkeys([Modality(modality)] if modality else Modality, measure)
+            found: dict[Modality, Measure] = dict.fromkeys([Modality(modality)] if modality else Modality, measure)
         else:
-            wanted = {m: f for m, measures in _MEASURES.items() for f in measures if f.__name__ == self.kind}
-            if not wanted:
+            found = {m: f for m, measures in _MEASURES.items() for f in measures if f.__name__ == self.kind}
+            if self.kind not in kinds():
                 raise ScoringError(f"component {self.kind!r} is unknown: {nearest(self.kind, kinds())}")
-        own = {name for measure in wanted.values() for name in list(inspect.signature(measure).parameters)[1:]}
-        known = own | set(inspect.signature(Component.__init__).parameters) - {"self", "parameters"}
-        if odd := sorted(self.parameters.keys() - known):
-            raise ScoringError(f"{self.name}: key {odd[0]!r} is unknown: {nearest(odd[0], known)}")
-        if modality is not None:
-            raise ScoringError(f"{self.name}: modality is for functions of your own; {self.kind} has its own")
-        return wanted
+            if modality is not None:
+                raise ScoringError(f"{self.name}: modality is for functions of your own; {self.kind} has its own")
+        keys = set(inspect.signature(Component.__init__).parameters) - {"self", "parameters"}
+        for measure in found.values():
+            keys |= _parameters(measure, self.parameters)
+        if odd := sorted(self.parameters.keys() - keys):
+            raise ScoringError(f"{self.name}: key {odd[0]!r} is unknown: {nearest(odd[0], keys)}")
+        return found
 
     def _try(self, modality: Modality, measure: Measure) -> None:
         """Find what is wrong with the parameters before a run does."""
@@ -336,6 +335,16 @@ def _make_transform(name: str, description: Any) -> Any:
         return TRANSFORMS[kind](**parameters)
     except (TypeError, ValueError) as error:
         raise ScoringError(f"{name}: transform {kind}: {error}") from error
+
+
+def _parameters(measure: Measure, wanted: Iterable[str]) -> set[str]:
+    """Return the names that a measure takes besides the sequence; ``wanted`` too, where it takes any or does not say."""
+    try:
+        parameters = list(inspect.signature(measure).parameters.values())[1:]
+    except ValueError:  # some functions of C
+        return set(wanted)
+    takes_any = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters)
+    return {p.name for p in parameters} | (set(wanted) if takes_any else set())
 
 
 def _resolve(name: str) -> Callable[[str], float]:

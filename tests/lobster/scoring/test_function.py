@@ -199,6 +199,16 @@ def test_a_wrong_file_is_explained_in_one_line(tmp_path, text, message):
     assert "\n" not in str(error.value)
 
 
+def test_a_function_of_your_own_takes_parameters():
+    def share(sequence, letter="C"):
+        return sequence.count(letter) / len(sequence)
+
+    scoring = ScoringFunction([Component(share, letter="O"), Component(share, "carbon")])
+    assert scoring("CCCO", Modality.SMILES, 0.5).values == {"share": 0.25, "carbon": 0.75}
+    with pytest.raises(ScoringError, match="key 'leter' is unknown: the nearest that exists is 'letter'"):
+        Component(share, leter="O")
+
+
 def test_all_kinds_have_names():
     assert {"pseudo_likelihood", "complexity", "qed", "gravy", "gc_content"} <= set(kinds())
 

@@ -89,7 +89,11 @@ def _stage(facts: dict, is_ume: bool) -> str:
     steps, batch = facts["steps"], facts["batch_tokens"]
     drawn = ", ".join(f"{count:,} {_PLURAL[Modality(name)]}" for name, count in facts["sequences"].items())
     mixture = f", {facts['mixture']}" if is_ume else ""
+    earlier = facts.get("earlier") or facts
+    widened = (
+        f"widened from {earlier['parameters']:,} parameters, " if earlier["parameters"] < facts["parameters"] else ""
+    )
     return (
-        f"- {steps:,} steps of about {batch:,} tokens ({steps * batch / 1e6:.1f}M in all{mixture}), peak learning rate "
-        f"{facts['learning_rate']:g}, drawn from {drawn}"
+        f"- {widened}{steps:,} steps of about {batch:,} tokens ({steps * batch / 1e6:.1f}M in all{mixture}), peak learning "
+        f"rate {facts['learning_rate']:g}, drawn from {drawn}"
     )

@@ -40,7 +40,7 @@ DEMO: dict[str, Any] = {
     "lr_scheduler_type": "constant",
     "max_completion_length": 100,
     "logging_steps": 1,
-    "max_steps": 90,
+    "max_steps": 75,
     "save_steps": 20,
     "save_total_limit": 1,
     "seed": 0,

@@ -57,7 +57,7 @@ class DiversityMemory:
     """
 
     def __init__(
-        self, scaffold: str = "murcko", bucket_size: int = 50, decay: str = "hard", identity: float | None = 0.8
+        self, scaffold: str = "murcko", bucket_size: int = 200, decay: str = "hard", identity: float | None = 0.8
     ):
         for name, value, known in (("scaffold", scaffold, SCAFFOLDS), ("decay", decay, DECAYS)):
             if value not in known:

@@ -32,7 +32,7 @@ from lobster.rl_training import UmeRewardFunction, create_ume_grpo_trainer, trai
 
 POLICY, UME = "smiles-policy-3M", "ume-nano-base-3M"
 
-# Chosen for four minutes on two cores: 64 molecules a step from the empty prompt, a learning rate for 3M parameters.
+# Chosen for three minutes on two cores: 64 molecules a step from the empty prompt, a learning rate for 3M parameters.
 DEMO: dict[str, Any] = {
     "per_device_train_batch_size": 64,
     "num_generations": 64,

@@ -4,6 +4,9 @@ import csv
 import json
 import math
 
+import pytest
+from datasets import Dataset
+
 from lobster.constants import Modality
 from lobster.rl_training import Archive, create_ume_grpo_trainer, train_ume_grpo
 from lobster.rl_training.completions import Outcome, Scored
@@ -53,8 +56,6 @@ SMALL = {
 
 
 def test_a_run_writes_its_best_sequences_with_every_component(tiny_policy, tiny_ume, tmp_path):
-    from datasets import Dataset
-
     prompts = Dataset.from_dict({"prompt": [""] * 8, "modality": ["SMILES"] * 8})
     scoring = ScoringFunction([Component("pseudo_likelihood"), Component("qed"), Component(len, "size", role="filter",
                               transform={"kind": "linear", "low": 0, "high": 4})])  # fmt: skip
@@ -70,17 +71,13 @@ def test_a_run_writes_its_best_sequences_with_every_component(tiny_policy, tiny_
     assert scores == sorted(scores, reverse=True)
     row = rows[0]
     mean = math.sqrt(float(row["pseudo_likelihood"]) * float(row["qed"]))
-    assert float(row["score"]) == mean * min(1, int(float(row["size"])) / 4) or math.isclose(
-        float(row["score"]), mean * min(1, float(row["size"]) / 4), rel_tol=1e-4
-    )
+    assert float(row["score"]) == pytest.approx(mean * min(1, float(row["size"]) / 4), rel=1e-4)
     logged = [entry for entry in trainer.state.log_history if "ume_reward/qed" in entry]
     assert logged
     assert {"ume_reward/size", "ume_reward/cached", "ume_reward/unique"} <= logged[0].keys()
 
 
 def test_a_budget_of_distinct_sequences_ends_a_run(tiny_policy, tiny_ume, tmp_path, caplog):
-    from datasets import Dataset
-
     tiny_ume.save_pretrained(tmp_path / "ume")
     prompts = Dataset.from_dict({"prompt": [""] * 8, "modality": ["SMILES"] * 8})
     trainer = train_ume_grpo(

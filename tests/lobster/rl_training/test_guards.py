@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from datasets import Dataset
-from transformers import TrainerControl, TrainerState
+from transformers import AutoModelForCausalLM, TrainerControl, TrainerState
 
 from lobster.rl_training import RunGuard, create_ume_grpo_trainer
 
@@ -85,8 +85,6 @@ def test_a_run_that_collapses_gives_back_its_best_policy(tiny_policy, tiny_ume, 
     assert trainer.state.global_step < 60
     best = trainer.state.best_global_step
     assert f"the policy is that of step {best}" in guard.reason
-    from transformers import AutoModelForCausalLM
-
     kept = AutoModelForCausalLM.from_pretrained(tmp_path / f"checkpoint-{best}")
     trainer.save_model(str(tmp_path))
     saved = AutoModelForCausalLM.from_pretrained(tmp_path)

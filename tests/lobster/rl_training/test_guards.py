@@ -1,12 +1,11 @@
 """Guards: a run that goes bad is warned about, stopped, and gives its best policy back."""
 
 import logging
-from types import SimpleNamespace
 
 import pytest
 import torch
 from datasets import Dataset
-from transformers import AutoModelForCausalLM, TrainerControl, TrainerState
+from transformers import AutoModelForCausalLM, TrainerControl, TrainerState, TrainingArguments
 
 from lobster.rl_training import RunGuard, create_ume_grpo_trainer
 
@@ -16,7 +15,8 @@ GOOD = {"reward": 1.0, "ume_reward/valid": 0.9, "ume_reward/unique": 1.0, "compl
 
 def watch(guard: RunGuard, entries: list[dict]) -> tuple[TrainerState, TrainerControl]:
     """Feed a guard the logs of a run, a step each."""
-    args, state, control = SimpleNamespace(save_strategy="no", output_dir="out"), TrainerState(), TrainerControl()
+    args = TrainingArguments("out", save_strategy="no", use_cpu=True, report_to="none")
+    state, control = TrainerState(), TrainerControl()
     state.logging_steps = 1
     guard.on_train_begin(args, state, control)
     for step, entry in enumerate(entries, 1):

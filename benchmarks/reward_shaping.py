@@ -24,7 +24,7 @@ from lobster.evaluation import sample, sample_metrics
 from lobster.model import Ume
 from lobster.model.checkpoints import find_model
 from lobster.pretraining.corpus import read_sequences
-from lobster.rl_training import DiversityMemory, UmeRewardFunction, create_ume_grpo_trainer
+from lobster.rl_training import UmeRewardFunction, create_ume_grpo_trainer
 
 POLICIES = {
     Modality.SMILES: "smiles-policy-3M",
@@ -38,10 +38,10 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "no anchor": {"beta": 0.0},
     "beta 0.03": {"beta": 0.03},
     "beta 0.3": {"beta": 0.3},
-    "each molecule once, no scaffolds": {"diversity": lambda: DiversityMemory("none")},
-    "buckets of 50": {"diversity": lambda: DiversityMemory(bucket_size=50)},
-    "buckets of 10": {"diversity": lambda: DiversityMemory(bucket_size=10)},
-    "linear decay": {"diversity": lambda: DiversityMemory(decay="linear")},
+    "each molecule once, no scaffolds": {"diversity": {"scaffold": "none"}},
+    "buckets of 50": {"diversity": {"bucket_size": 50}},
+    "buckets of 10": {"diversity": {"bucket_size": 10}},
+    "linear decay": {"diversity": {"decay": "linear"}},
     "learning rate falling to 0": {"lr_scheduler_type": "linear"},
     "temperature 1.2": {"temperature": 1.2},
     "entropy quantile 0.5": {"top_entropy_quantile": 0.5},
@@ -79,7 +79,6 @@ def main() -> None:
 
 def run(name: str, seed: int, start: Path, ume: Ume, arguments: argparse.Namespace) -> dict[str, Any]:
     """Reinforce the policy under a setting, and measure it."""
-    changes = {key: value() if callable(value) else value for key, value in SETTINGS[name].items()}
     prompts = Dataset.from_dict({"prompt": [""], "modality": [arguments.modality.value]})
     with tempfile.TemporaryDirectory() as folder:
         settings: dict[str, Any] = {
@@ -97,7 +96,7 @@ def run(name: str, seed: int, start: Path, ume: Ume, arguments: argparse.Namespa
             "guard": False,
             "seed": seed,
         }
-        trainer = create_ume_grpo_trainer(str(start), ume, prompts, **settings | changes)
+        trainer = create_ume_grpo_trainer(str(start), ume, prompts, **settings | SETTINGS[name])
         trainer.remove_callback(PrinterCallback)
         began = time.monotonic()
         trainer.train()

@@ -3,8 +3,7 @@
 import csv
 import json
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +29,6 @@ class Archive:
         self.size = size
         self.best: list[dict[str, Any]] = []
         self._seen: set[int] = set()
-        self._paused = False
 
     @property
     def unique(self) -> int:
@@ -39,8 +37,6 @@ class Archive:
 
     def add(self, scored: Sequence[Scored]) -> None:
         """Take note of what was scored. Where several processes run, all must call it together."""
-        if self._paused:
-            return
         rows: list[dict[str, Any]] = [
             {"sequence": s.sequence, "modality": s.modality.value, "score": s.score} | s.values
             for s in scored
@@ -54,15 +50,6 @@ class Archive:
                 fresh.append(row)
         # A stable sort: of equals the earlier one stays.
         self.best = sorted(self.best + fresh, key=lambda row: -row["score"])[: self.size]
-
-    @contextmanager
-    def paused(self) -> Iterator[None]:
-        """Take note of nothing, for an evaluation."""
-        self._paused = True
-        try:
-            yield
-        finally:
-            self._paused = False
 
     def write(self, folder: str | Path) -> None:
         """Write the best sequences into `BEST_FILE` in a folder, one a row, a column for each component."""

@@ -9,7 +9,7 @@ import math
 import warnings
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -264,6 +264,7 @@ class UmeReward:
         self.include_prompt = include_prompt
         self.diversity = diversity
         self.archive = Archive()
+        self._paused = False
         self._recent: deque[tuple[Modality, str]] = deque(maxlen=UNIQUENESS_WINDOW)
         self.__name__ = name
 
@@ -295,13 +296,8 @@ class UmeReward:
         scored = self.reward_function.score(texts, modality)
         molecules = [item.molecule for item in scored]
         valid = [item for item in scored if item.molecule]
-        self._recent.extend(molecule for molecule in molecules if molecule)
-        self.archive.add(scored)
-        if self.diversity is not None:
-            for item, share in zip(scored, self.diversity.pay(molecules), strict=True):
-                item.share = share
-                if item.outcome is Outcome.SCORED and share == 0:
-                    item.outcome = Outcome.REPEATED
+        if not self._paused:
+            self._remember(scored, molecules)
         rewards = [item.score * item.share / self.reward_function.temperature for item in scored]
         self.reward_function.record(scored, rewards)
         if log_metric and scored:
@@ -312,13 +308,25 @@ class UmeReward:
                 log_extra(f"{self.__name__}/{name}", column)
         return rewards
 
+    def _remember(self, scored: list[Scored], molecules: list[tuple[Modality, str] | None]) -> None:
+        """Take note of molecules, and find what share of its reward each is paid."""
+        self._recent.extend(molecule for molecule in molecules if molecule)
+        self.archive.add(scored)
+        if self.diversity is None:
+            return
+        for item, share in zip(scored, self.diversity.pay(molecules), strict=True):
+            item.share = share
+            if item.outcome is Outcome.SCORED and share == 0:
+                item.outcome = Outcome.REPEATED
+
     def _metrics(self, valid: list[Scored], count: int) -> Iterator[tuple[str, float]]:
         yield "valid", len(valid) / count
         yield "paid", sum(item.share for item in valid) / count
         yield "cached", self.reward_function.cache_hit_rate
         if not valid:
             return
-        yield "unique", len(set(self._recent)) / len(self._recent)
+        if self._recent:
+            yield "unique", len(set(self._recent)) / len(self._recent)
         yield PSEUDO_LIKELIHOOD, sum(item.pseudo_likelihood for item in valid) / len(valid)
         for component in self.reward_function.scoring.components:
             name = component.name
@@ -341,8 +349,11 @@ class UmeReward:
     @contextmanager
     def paused(self) -> Iterator[None]:
         """Remember nothing and pay for everything, for an evaluation."""
-        with self.archive.paused(), nullcontext() if self.diversity is None else self.diversity.paused():
+        self._paused = True
+        try:
             yield
+        finally:
+            self._paused = False
 
     def save(self, folder: str | Path) -> None:
         """Write what it remembers into a folder."""

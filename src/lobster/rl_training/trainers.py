@@ -5,7 +5,7 @@ How the set-up differs from TRL's defaults, and why (measurements: `docs/reward_
 1. ``scale_rewards="none"``: with rewards scaled within a group, a constant factor cancels and the reward temperature would
    mean nothing.
 2. ``beta=0.1``: the policy is anchored to where it started; without an anchor a likelihood reward ends in one molecule.
-3. What is no longer new pays less (`DiversityMemory`): each molecule pays once, each scaffold or family a few times;
+3. What is no longer new pays less (`DiversityMemory`): each molecule pays once, each scaffold or family 200 times;
    ``diversity=False`` turns that off.
 4. A run that goes bad is stopped, and its best policy brought back (`RunGuard`); ``guard=False`` turns that off.
 5. ``disable_dropout=True``: TRL generates in training mode.

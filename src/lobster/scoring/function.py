@@ -20,17 +20,8 @@ from lobster.scoring.transforms import TRANSFORMS, Transform
 
 PSEUDO_LIKELIHOOD = "pseudo_likelihood"
 ROLES = ("part", "filter")
-RESERVED_NAMES = (
-    "sequence",
-    "modality",
-    "score",
-    "reward",
-    "outcome",
-    "valid",
-    "paid",
-    "unique",
-    "cached",
-)  # columns, metrics
+# What tables and metrics use.
+RESERVED_NAMES = set(["sequence", "modality", "score", "reward", "outcome", "valid", "paid", "unique", "cached"])
 COMBINATIONS = ("geometric", "arithmetic")
 
 Measure = Callable[..., float]

@@ -92,15 +92,6 @@ def test_shifted_and_too_short_sequences():
     assert exact.pay(molecules) == [1.0, 1.0, 1.0, 1.0, 0.0]
 
 
-def test_a_pause_remembers_nothing():
-    memory = DiversityMemory()
-    memory.pay(PHENYL_ETHERS[:1])
-    with memory.paused():
-        assert memory.pay([PHENYL_ETHERS[0], PHENYL_ETHERS[1], PHENYL_ETHERS[1], None]) == [1.0, 1.0, 1.0, 0.0]
-    assert memory.pay(PHENYL_ETHERS[:2]) == [0.0, 1.0]
-    assert len(memory) == 2
-
-
 def test_it_survives_on_disk(tmp_path):
     rng = random.Random(3)
     proteins = [random_sequence(rng, RESIDUES, 60) for _ in range(50)]

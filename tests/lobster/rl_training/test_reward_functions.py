@@ -266,3 +266,18 @@ class TestWrapper:
 
     def test_no_completions(self, tiny_ume):
         assert create_ume_reward_wrapper(tiny_ume)(prompts=[], completions=[]) == []
+
+
+def test_a_pause_remembers_nothing(tiny_ume):
+    reward = create_ume_reward_wrapper(tiny_ume, diversity=DiversityMemory())
+    ether, other = "CCOc1ccccc1C(=O)NCC", "CCCOc1ccncc1C(=O)NC"
+    logged: dict[str, float] = {}
+    assert reward(completions=[ether])[0] > 0
+    with reward.paused():
+        paid = reward(completions=[ether, other, other, "C1CC"], log_metric=logged.__setitem__)
+    assert min(paid[:3]) > paid[3] == 0
+    assert paid[1] == paid[2]
+    assert logged["ume_reward/unique"] == 1
+    assert (len(reward.diversity), reward.archive.unique) == (1, 1)
+    again, first = reward(completions=[ether, other])
+    assert again == 0 < first

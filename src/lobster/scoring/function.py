@@ -8,6 +8,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -26,42 +27,31 @@ COMBINATIONS = ("geometric", "arithmetic")
 
 Measure = Callable[..., float]
 
-# The measures of each modality, and those whose values lie in [0, 1] already.
-_MEASURES: dict[Modality, list[Measure]] = {
-    Modality.SMILES: [
-        molecules.qed,
-        molecules.sa_score,
-        molecules.logp,
-        molecules.molecular_weight,
-        molecules.tpsa,
-        molecules.rings,
-        molecules.rotatable_bonds,
-        molecules.alerts,
-        molecules.similarity,
-        molecules.substructures,
-    ],
-    Modality.AMINO_ACID: [
-        letters.gravy,
-        letters.isoelectric_point,
-        letters.charge,
-        letters.instability_index,
-        letters.aromaticity,
-        letters.protein_weight,
-        letters.secondary_structure,
-        letters.motifs,
-    ],
-    Modality.NUCLEOTIDE: [
-        letters.gc_content,
-        letters.open_reading_frame,
-        letters.forbidden_sites,
-        letters.motifs,
-    ],
+# The measures of each modality by name, and the names of those whose values lie in [0, 1] already.
+_MEASURES: dict[Modality, dict[str, Measure]] = {
+    Modality.SMILES: {
+        f.__name__: f
+        for f in (
+            *(molecules.qed, molecules.sa_score, molecules.logp, molecules.molecular_weight, molecules.tpsa),
+            *(molecules.rings, molecules.rotatable_bonds, molecules.alerts, molecules.similarity),
+            molecules.substructures,
+        )
+    },
+    Modality.AMINO_ACID: {
+        f.__name__: f
+        for f in (
+            *(letters.gravy, letters.isoelectric_point, letters.charge, letters.instability_index, letters.aromaticity),
+            *(letters.protein_weight, letters.secondary_structure, letters.motifs),
+        )
+    },
+    Modality.NUCLEOTIDE: {
+        f.__name__: f for f in (letters.gc_content, letters.open_reading_frame, letters.forbidden_sites, letters.motifs)
+    },
 }
-_UNIT = {
-    *(molecules.qed, molecules.alerts, molecules.similarity, molecules.substructures),
-    *(letters.aromaticity, letters.secondary_structure, letters.motifs),
-    *(letters.gc_content, letters.open_reading_frame, letters.forbidden_sites),
-}
+for _modality, _measures in _MEASURES.items():
+    _measures["complexity"] = partial(complexity, modality=_modality)
+_UNIT = {PSEUDO_LIKELIHOOD, "complexity", "qed", "alerts", "similarity", "substructures", "aromaticity"}
+_UNIT |= {"secondary_structure", "motifs", "gc_content", "open_reading_frame", "forbidden_sites"}
 _EXAMPLES = {Modality.SMILES: "CCO", Modality.AMINO_ACID: "MKTAYIAK", Modality.NUCLEOTIDE: "atggcctaa"}
 
 
@@ -71,8 +61,7 @@ class ScoringError(ValueError):
 
 def kinds() -> list[str]:
     """Return the names of all components that exist."""
-    named = {measure.__name__ for measures in _MEASURES.values() for measure in measures}
-    return [PSEUDO_LIKELIHOOD, "complexity", *sorted(named)]
+    return [PSEUDO_LIKELIHOOD, *sorted({name for measures in _MEASURES.values() for name in measures})]
 
 
 class Component:
@@ -122,20 +111,21 @@ class Component:
         self.weight, self.role, self.parameters = float(weight), role, parameters
         self.measures = self._find_measures(modality)
         self.transform = _make_transform(self.name, transform)
-        if self.transform is None and not all(m in _UNIT for m in self.measures.values() if m in _BUILT_IN):
+        built_in = self.kind in kinds()
+        if built_in and self.transform is None and self.kind not in _UNIT:
             raise ScoringError(
                 f"{self.name}: its values do not lie in [0, 1], it needs a transform: one of {', '.join(TRANSFORMS)}"
             )
-        for known, measure in self.measures.items():
-            self._try(known, measure)
+        if built_in:
+            self._try()
 
     def _find_measures(self, modality: Modality | str | None) -> dict[Modality, Measure]:
-        """Return the measure of each modality that the component is for; the UME's and complexity have none here."""
+        """Return the measure of each modality that the component is for; the UME's has none here."""
         if callable(self.kind) or "." in self.kind:
             measure = self.kind if callable(self.kind) else _resolve(self.kind)
             found: dict[Modality, Measure] = dict.fromkeys([Modality(modality)] if modality else Modality, measure)
         else:
-            found = {m: f for m, measures in _MEASURES.items() for f in measures if f.__name__ == self.kind}
+            found = {m: measures[self.kind] for m, measures in _MEASURES.items() if self.kind in measures}
             if self.kind not in kinds():
                 raise ScoringError(f"component {self.kind!r} is unknown: {nearest(self.kind, kinds())}")
             if modality is not None:
@@ -147,25 +137,22 @@ class Component:
             raise ScoringError(f"{self.name}: key {odd[0]!r} is unknown: {nearest(odd[0], keys)}")
         return found
 
-    def _try(self, modality: Modality, measure: Measure) -> None:
+    def _try(self) -> None:
         """Find what is wrong with the parameters before a run does."""
-        if measure not in _BUILT_IN:
-            return
         try:
-            measure(_EXAMPLES[modality], **self.parameters)
+            for modality, measure in self.measures.items():
+                measure(_EXAMPLES[modality], **self.parameters)
         except (TypeError, ValueError, OSError) as error:
             raise ScoringError(f"{self.name}: {error}") from error
 
     def applies_to(self, modality: Modality) -> bool:
         """Say whether sequences of a modality are measured."""
-        return self.kind in (PSEUDO_LIKELIHOOD, "complexity") or modality in self.measures
+        return self.kind == PSEUDO_LIKELIHOOD or modality in self.measures
 
     def measure(self, sequence: str, modality: Modality, pseudo_likelihood: float) -> float:
         """Return the value for a sequence, before the transform."""
         if self.kind == PSEUDO_LIKELIHOOD:
             return pseudo_likelihood
-        if self.kind == "complexity":
-            return complexity(sequence, modality)
         return float(self.measures[modality](sequence, **self.parameters))
 
 
@@ -305,9 +292,6 @@ class ScoringFunction:
 def default_scoring() -> ScoringFunction:
     """Return the score that is used where none is named: the pseudo-likelihood, filtered by complexity."""
     return ScoringFunction([Component(PSEUDO_LIKELIHOOD), Component("complexity", role="filter")])
-
-
-_BUILT_IN = {measure for measures in _MEASURES.values() for measure in measures}
 
 
 def _make_transform(name: str, description: Any) -> Any:

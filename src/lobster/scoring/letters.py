@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
-_RESIDUES = frozenset("ACDEFGHIKLMNPQRSTVWY")
 STOP_CODONS = frozenset({"TAA", "TAG", "TGA"})
 
 
@@ -91,9 +90,10 @@ def forbidden_sites(nucleotides: str, sites: Sequence[str]) -> float:
 
 
 def _analysis(protein: str) -> Any:
+    from Bio.Data.IUPACData import protein_letters
     from Bio.SeqUtils.ProtParam import ProteinAnalysis
 
-    if odd := set(protein) - _RESIDUES:
+    if odd := set(protein) - set(protein_letters):
         raise ValueError(f"residue {min(odd)!r} has no properties: expected the 20 standard amino acids")
     return ProteinAnalysis(protein)
 

@@ -5,6 +5,8 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
+from lobster.model.utils import parse_smiles
+
 
 @lru_cache(maxsize=4096)
 def molecule(smiles: str) -> Any:
@@ -13,13 +15,10 @@ def molecule(smiles: str) -> Any:
     Raises:
         ValueError: RDKit cannot parse it.
     """
-    from rdkit import Chem, rdBase
-
-    with rdBase.BlockLogs():
-        mol = Chem.MolFromSmiles(smiles)
-    if mol is None:
+    parsed = parse_smiles(smiles)
+    if parsed is None:
         raise ValueError(f"{smiles!r} is not a SMILES that RDKit can parse")
-    return mol
+    return parsed[0]
 
 
 def qed(smiles: str) -> float:

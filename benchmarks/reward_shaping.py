@@ -26,26 +26,27 @@ from lobster.model.checkpoints import find_model
 from lobster.pretraining.corpus import read_sequences
 from lobster.rl_training import UmeRewardFunction, create_ume_grpo_trainer
 
+# Policies, and reward temperatures of about the spread of the scores of what they write, or some times that.
 POLICIES = {
-    Modality.SMILES: "smiles-policy-3M",
-    Modality.AMINO_ACID: "protein-policy-3M",
-    Modality.NUCLEOTIDE: "coding-policy-3M",
+    Modality.SMILES: ("smiles-policy-3M", 0.1),
+    Modality.AMINO_ACID: ("protein-policy-3M", 0.03),
+    Modality.NUCLEOTIDE: ("coding-policy-3M", 0.1),
 }
 SETTINGS: dict[str, dict[str, Any]] = {
     "default": {},
     "plain reward, TRL's scaling, no anchor": {"diversity": False, "beta": 0.0, "scale_rewards": "group"},
     "no memory": {"diversity": False},
     "no anchor": {"beta": 0.0},
-    "beta 0.03": {"beta": 0.03},
-    "beta 0.3": {"beta": 0.3},
-    "each molecule once, no scaffolds": {"diversity": {"scaffold": "none"}},
-    "buckets of 50": {"diversity": {"bucket_size": 50}},
-    "buckets of 10": {"diversity": {"bucket_size": 10}},
-    "linear decay": {"diversity": {"decay": "linear"}},
-    "learning rate falling to 0": {"lr_scheduler_type": "linear"},
+    "beta 0.1": {"beta": 0.1},
+    "beta 0.5": {"beta": 0.5},
+    "no scaffolds": {"diversity": {"floor": 1.0}},
+    "floor 0.85": {"diversity": {"floor": 0.85}},
+    "full buckets of 200 pay nothing": {"diversity": {"bucket_size": 200, "decay": "hard", "floor": 0.0}},
+    "max_grad_norm 1": {"max_grad_norm": 1.0},
+    "mask_truncated_completions off": {"mask_truncated_completions": False},
+    "constant learning rate": {"lr_scheduler_type": "constant"},
     "temperature 1.2": {"temperature": 1.2},
-    "entropy quantile 0.5": {"top_entropy_quantile": 0.5},
-    "mask_truncated_completions": {"mask_truncated_completions": True},
+    "entropy_coef 0.01": {"entropy_coef": 0.01},
 }
 
 
@@ -65,7 +66,7 @@ def main() -> None:
     warnings.filterwarnings("ignore", category=FutureWarning)
     ume = Ume.from_pretrained(arguments.ume)
     names = list(SETTINGS) if arguments.settings == ["all"] else arguments.settings
-    start = find_model(POLICIES[arguments.modality])
+    start = find_model(POLICIES[arguments.modality][0])
     policy, tokenizer = (
         AutoModelForCausalLM.from_pretrained(start, dtype="float32"),
         AutoTokenizer.from_pretrained(start),
@@ -85,8 +86,8 @@ def run(name: str, seed: int, start: Path, ume: Ume, arguments: argparse.Namespa
             "output_dir": folder,
             "per_device_train_batch_size": 64,
             "num_generations": 64,
-            "learning_rate": 3e-4,
-            "lr_scheduler_type": "constant",
+            "reward_temperature": POLICIES[arguments.modality][1],
+            "learning_rate": 5e-4,
             "max_completion_length": 100 if arguments.modality is Modality.SMILES else 127,
             "max_steps": arguments.steps,
             "save_strategy": "no",

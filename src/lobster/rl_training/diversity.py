@@ -24,8 +24,8 @@ _SKETCH, _BANDS = 64, 32
 class DiversityMemory:
     """Remembers what paid, over a whole run and all its processes, so that a policy cannot live on one idea.
 
-    A likelihood reward alone collapses to the one molecule that it likes best. Here a molecule pays once, and each family of
-    molecules pays for `bucket_size` of them, fully or ever less:
+    A likelihood reward alone collapses to the one molecule that it likes best. Here a molecule pays once, and what a family
+    of molecules pays falls from all to `floor` over the first `bucket_size` of them:
 
     - SMILES: a family is a Bemis-Murcko scaffold. Molecules without a ring are one family.
     - Proteins and nucleotides: near-duplicates, by the similarity of their k-mers (MinHash sketches, k = 4 residues or 8
@@ -37,22 +37,29 @@ class DiversityMemory:
 
     Args:
         scaffold: ``murcko``, ``generic`` (all atoms carbon, all bonds single) or ``none`` (a molecule is its own family).
-        bucket_size: How many molecules of a family pay.
-        decay: What the n-th molecule of a family earns, n counted from 0: ``hard`` 1 while n < bucket_size, then 0;
-            ``linear`` 1 − n / bucket_size; ``sigmoid`` a logistic curve down through 0.5 at half the bucket.
+        bucket_size: How many molecules of a family come before its bucket is full.
+        decay: How the share of the n-th molecule of a family falls, n counted from 0: ``hard`` all at once where the bucket is
+            full; ``linear`` with n / bucket_size; ``sigmoid`` along a logistic curve, half of the way at half the bucket.
+        floor: What share a family earns whose bucket is full. At 0 the frequent families become failures, and in
+            measured runs (`docs/reward_shaping.md`) that was louder than the likelihood.
         identity: Proteins and nucleotides of at least this identity are near-duplicates; None: only equal ones are.
 
     Raises:
         ValueError: A choice does not exist, or a number is out of range.
 
-    >>> memory = DiversityMemory(bucket_size=2)
+    >>> memory = DiversityMemory(bucket_size=2, decay="hard", floor=0.5)
     >>> phenols = [(Modality.SMILES, f"{chain}Oc1ccccc1") for chain in ("C", "CC", "CCC")]
     >>> memory.pay([phenols[0], phenols[0], None, phenols[1], phenols[2]])
-    [1.0, 0.0, 0.0, 1.0, 0.0]
+    [1.0, 0.0, 0.0, 1.0, 0.5]
     """
 
     def __init__(
-        self, scaffold: str = "murcko", bucket_size: int = 200, decay: str = "hard", identity: float | None = 0.8
+        self,
+        scaffold: str = "murcko",
+        bucket_size: int = 50,
+        decay: str = "linear",
+        floor: float = 0.93,
+        identity: float | None = 0.8,
     ):
         for name, value, known in (("scaffold", scaffold, SCAFFOLDS), ("decay", decay, DECAYS)):
             if value not in known:
@@ -61,7 +68,10 @@ class DiversityMemory:
             raise ValueError(f"bucket_size is {bucket_size}: expected at least 1")
         if identity is not None and not 0.5 <= identity < 1:
             raise ValueError(f"identity is {identity}: expected at least 0.5 and below 1, such as 0.8, or None")
-        self.scaffold, self.bucket_size, self.decay, self.identity = scaffold, bucket_size, decay, identity
+        if not 0 <= floor <= 1:
+            raise ValueError(f"floor is {floor}: expected a share in [0, 1]")
+        self.scaffold, self.bucket_size, self.decay = scaffold, bucket_size, decay
+        self.floor, self.identity = floor, identity
         self._forget()
 
     def _forget(self) -> None:
@@ -104,7 +114,7 @@ class DiversityMemory:
             return 1.0
         name = f"{modality}:{family}"
         self._paid[name] += 1
-        return self._decay((self._paid[name] - 1) / self.bucket_size)
+        return self.floor + (1 - self.floor) * self._decay((self._paid[name] - 1) / self.bucket_size)
 
     def _decay(self, fill: float) -> float:
         match self.decay:

@@ -21,7 +21,8 @@ class RunGuard(TrainerCallback):
     - validity below ``fallen`` of the best that it was, and likewise uniqueness (among the last 512 valid completions);
     - completions ``length_factor`` times longer or shorter than in the first window;
     - KL divergence from the start above ``max_kl``;
-    - more than ``max_zero_variance`` of the groups with equal rewards, from which nothing is learned.
+    - more than ``max_zero_variance`` of the groups with equal rewards, from which nothing is learned;
+    - more than ``max_truncated`` of the completions cut at their greatest length, from which nothing is learned either.
 
     The first bad mean is a warning. If it stays bad for ``patience`` more steps, the run ends, and the weights of the
     checkpoint with the highest mean reward before that are loaded, so that they are what is saved last. A first checkpoint is
@@ -34,6 +35,7 @@ class RunGuard(TrainerCallback):
         length_factor: How much the mean length may grow or shrink.
         max_kl: In nats a token.
         max_zero_variance: Share of the groups.
+        max_truncated: Share of the completions.
         reward_name: The `UmeReward`'s name.
 
     Attributes:
@@ -48,6 +50,7 @@ class RunGuard(TrainerCallback):
         length_factor: float = 3.0,
         max_kl: float = 1.0,
         max_zero_variance: float = 0.5,
+        max_truncated: float = 0.9,
         reward_name: str = "ume_reward",
     ):
         if window < 1 or patience < 0:
@@ -56,7 +59,11 @@ class RunGuard(TrainerCallback):
             raise ValueError(f"fallen is {fallen}, length_factor is {length_factor}: expected 0 to 1, and above 1")
         self.window, self.patience = window, patience
         self.fallen, self.length_factor = fallen, length_factor
-        self.max_kl, self.max_zero_variance = max_kl, max_zero_variance
+        self.most = {
+            "kl": max_kl,
+            "frac_reward_zero_std": max_zero_variance,
+            "completions/clipped_ratio": max_truncated,
+        }
         self.reward_name = reward_name
         self.reason: str | None = None
 
@@ -103,7 +110,7 @@ class RunGuard(TrainerCallback):
             first, mean = max(self._first[name], 1e-9), means[name]
             if not 1 / self.length_factor <= mean / first <= self.length_factor:
                 yield name, f"{name} went from {first:.3g} to {mean:.3g}"
-        for name, most in (("kl", self.max_kl), ("frac_reward_zero_std", self.max_zero_variance)):
+        for name, most in self.most.items():
             if means.get(name, 0.0) > most:
                 yield name, f"{name} is {means[name]:.3g}, above {most:g}"
 

@@ -11,6 +11,7 @@ from lobster.constants import Modality
 from lobster.rl_training import DiversityMemory
 
 RESIDUES, BASES = "ACDEFGHIKLMNPQRSTVWY", "acgt"
+HARD = {"decay": "hard", "floor": 0.0}
 PHENYL_ETHERS = [(Modality.SMILES, "C" * n + "Oc1ccccc1") for n in range(1, 9)]
 
 
@@ -25,7 +26,7 @@ def mutated(rng: random.Random, sequence: str, letters: str, rate: float) -> str
 
 
 def test_a_molecule_pays_once_and_a_scaffold_a_few_times():
-    memory = DiversityMemory(bucket_size=3)
+    memory = DiversityMemory(bucket_size=3, **HARD)
     assert memory.pay(PHENYL_ETHERS[:2]) == [1.0, 1.0]
     assert memory.pay([PHENYL_ETHERS[0], None, *PHENYL_ETHERS[2:5]]) == [0.0, 0.0, 1.0, 0.0, 0.0]
     assert memory.pay([(Modality.SMILES, "COc1ccncc1")]) == [1.0]
@@ -33,7 +34,7 @@ def test_a_molecule_pays_once_and_a_scaffold_a_few_times():
 
 
 def test_what_repeats_does_not_fill_the_bucket():
-    memory = DiversityMemory(bucket_size=2)
+    memory = DiversityMemory(bucket_size=2, **HARD)
     assert memory.pay([PHENYL_ETHERS[0]] * 10) == [1.0] + [0.0] * 9
     assert memory.pay([PHENYL_ETHERS[1]]) == [1.0]
 
@@ -47,15 +48,23 @@ def test_what_repeats_does_not_fill_the_bucket():
     ],
 )
 def test_a_bucket_decays(decay, expected):
-    memory = DiversityMemory(bucket_size=4, decay=decay)
+    memory = DiversityMemory(bucket_size=4, decay=decay, floor=0.0)
     assert memory.pay(PHENYL_ETHERS[:6]) == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_full_family_earns_the_floor_and_what_repeats_nothing():
+    memory = DiversityMemory(bucket_size=4, decay="linear", floor=0.8)
+    assert memory.pay(PHENYL_ETHERS[:6]) == pytest.approx([1, 0.95, 0.9, 0.85, 0.8, 0.8])
+    assert memory.pay([PHENYL_ETHERS[0]]) == [0.0]
+    with pytest.raises(ValueError, match="floor is .*: expected a share"):
+        DiversityMemory(floor=1.5)
 
 
 def test_generic_scaffolds_join_what_differs_in_atoms_and_bonds():
     pyridine_and_phenyl = [(Modality.SMILES, s) for s in ("Cc1ccncc1", "Cc1ccccc1", "O=C1CCCCC1")]
-    assert DiversityMemory("generic", bucket_size=1).pay(pyridine_and_phenyl) == [1.0, 0.0, 0.0]
-    assert DiversityMemory("murcko", bucket_size=1).pay(pyridine_and_phenyl) == [1.0, 1.0, 1.0]
-    assert DiversityMemory("none", bucket_size=1).pay(PHENYL_ETHERS) == [1.0] * len(PHENYL_ETHERS)
+    assert DiversityMemory("generic", bucket_size=1, **HARD).pay(pyridine_and_phenyl) == [1.0, 0.0, 0.0]
+    assert DiversityMemory("murcko", bucket_size=1, **HARD).pay(pyridine_and_phenyl) == [1.0, 1.0, 1.0]
+    assert DiversityMemory("none", bucket_size=1, **HARD).pay(PHENYL_ETHERS) == [1.0] * len(PHENYL_ETHERS)
 
 
 @pytest.mark.parametrize(("modality", "letters", "length"), [("amino_acid", RESIDUES, 90), ("nucleotide", BASES, 240)])
@@ -66,7 +75,7 @@ def test_near_duplicates_are_one_family(modality, letters, length):
     for _ in range(100):
         founder = random_sequence(rng, letters, length)
         for rate in found:
-            memory = DiversityMemory(bucket_size=1)
+            memory = DiversityMemory(bucket_size=1, **HARD)
             memory.pay([(Modality(modality), random_sequence(rng, letters, length)) for _ in range(5)])
             other = mutated(rng, founder, letters, rate)
             found[rate] += memory.pay([(Modality(modality), founder), (Modality(modality), other)]) == [1.0, 0.0]
@@ -78,17 +87,17 @@ def test_near_duplicates_are_one_family(modality, letters, length):
 def test_unrelated_sequences_are_families_of_their_own():
     rng = random.Random(1)
     for modality, letters, length in ((Modality.AMINO_ACID, RESIDUES, 90), (Modality.NUCLEOTIDE, BASES, 240)):
-        memory = DiversityMemory(bucket_size=1)
+        memory = DiversityMemory(bucket_size=1, **HARD)
         assert memory.pay([(modality, random_sequence(rng, letters, length)) for _ in range(300)]) == [1.0] * 300
 
 
 def test_shifted_and_too_short_sequences():
     rng = random.Random(2)
     protein = random_sequence(rng, RESIDUES, 80)
-    memory = DiversityMemory(bucket_size=1)
+    memory = DiversityMemory(bucket_size=1, **HARD)
     molecules = [(Modality.AMINO_ACID, s) for s in (protein, protein[7:], "MK", "MKT", "MK")]
     assert memory.pay(molecules) == [1.0, 0.0, 1.0, 1.0, 0.0]
-    exact = DiversityMemory(bucket_size=1, identity=None)
+    exact = DiversityMemory(bucket_size=1, identity=None, **HARD)
     assert exact.pay(molecules) == [1.0, 1.0, 1.0, 1.0, 0.0]
 
 
@@ -96,10 +105,10 @@ def test_it_survives_on_disk(tmp_path):
     rng = random.Random(3)
     proteins = [random_sequence(rng, RESIDUES, 60) for _ in range(50)]
     variants = [mutated(rng, protein, RESIDUES, 0.1) for protein in proteins]
-    memory = DiversityMemory(bucket_size=2)
+    memory = DiversityMemory(bucket_size=2, **HARD)
     memory.pay([*PHENYL_ETHERS[:1], *((Modality.AMINO_ACID, p) for p in proteins)])
     memory.save(tmp_path)
-    other = DiversityMemory(bucket_size=2)
+    other = DiversityMemory(bucket_size=2, **HARD)
     other.load(tmp_path)
     assert len(other) == 51
     for _ in range(3):
@@ -143,7 +152,7 @@ def test_two_processes_share_one_memory(tmp_path):
             from lobster.rl_training import DiversityMemory
 
             state = PartialState(cpu=True)
-            memory = DiversityMemory(bucket_size=2)
+            memory = DiversityMemory(bucket_size=2, decay="hard", floor=0.0)
             ethers = lambda *chains: [(Modality.SMILES, chain + "Oc1ccccc1") for chain in chains]
             first = memory.pay([ethers("C", "CC"), ethers("CC", "CCC", "CCC")][state.process_index])
             second = memory.pay([[(Modality.SMILES, "Cc1ccncc1")], ethers("C", "CCCC")][state.process_index])

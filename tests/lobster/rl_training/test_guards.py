@@ -10,7 +10,7 @@ from transformers import AutoModelForCausalLM, TrainerControl, TrainerState, Tra
 from lobster.rl_training import RunGuard, create_ume_grpo_trainer
 
 GOOD = {"reward": 1.0, "ume_reward/valid": 0.9, "ume_reward/unique": 1.0, "completions/mean_length": 30.0, "kl": 0.1,
-        "frac_reward_zero_std": 0.0}  # fmt: skip
+        "frac_reward_zero_std": 0.0, "completions/clipped_ratio": 0.5}  # fmt: skip
 
 
 def watch(guard: RunGuard, entries: list[dict]) -> tuple[TrainerState, TrainerControl]:
@@ -36,6 +36,7 @@ def watch(guard: RunGuard, entries: list[dict]) -> tuple[TrainerState, TrainerCo
         ("completions/mean_length", 2.0),
         ("kl", 5.0),
         ("frac_reward_zero_std", 1.0),
+        ("completions/clipped_ratio", 0.97),
     ],
 )
 def test_each_thing_that_goes_bad_warns_and_then_stops(name, value, caplog):

@@ -70,6 +70,7 @@ def test_our_defaults_and_what_is_passed_wins(tiny_policy, tiny_ume, prompts, tm
     args = build()
     assert (args.scale_rewards, args.disable_dropout) == ("none", True)
     assert args.beta > 0
+    assert args.mask_truncated_completions
     if not torch.cuda.is_available():
         assert (args.use_cpu, args.bf16, args.activation_checkpointing) == (True, False, False)
     args = build(scale_rewards="group", beta=0.0, top_k=7, disable_dropout=False)

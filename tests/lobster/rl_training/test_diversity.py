@@ -56,7 +56,7 @@ def test_a_full_family_earns_the_floor_and_what_repeats_nothing():
     memory = DiversityMemory(bucket_size=4, decay="linear", floor=0.8)
     assert memory.pay(PHENYL_ETHERS[:6]) == pytest.approx([1, 0.95, 0.9, 0.85, 0.8, 0.8])
     assert memory.pay([PHENYL_ETHERS[0]]) == [0.0]
-    with pytest.raises(ValueError, match="floor is .*: expected a share"):
+    with pytest.raises(ValueError, match=r"floor is .*: expected a share"):
         DiversityMemory(floor=1.5)
 
 

@@ -97,3 +97,20 @@ def test_numbers_that_mean_nothing_are_refused():
         RunGuard(window=0)
     with pytest.raises(ValueError, match=r"length_factor is 0\.5"):
         RunGuard(length_factor=0.5)
+
+
+def test_completions_that_are_cut_teach_nothing_and_end_the_run(tiny_policy, tiny_ume, tmp_path):
+    prompts = Dataset.from_dict({"prompt": [""] * 8, "modality": ["SMILES"] * 8})
+    guard = RunGuard(window=2, patience=2)
+    settings = {"batch_size": 8, "num_generations": 8, "max_completion_length": 4, "max_steps": 20, "logging_steps": 1}
+    never_end = {"suppress_tokens": [1, 2]}  # <eos> and <pad>
+    trainer = create_ume_grpo_trainer(
+        tiny_policy, tiny_ume, prompts, output_dir=tmp_path, guard=guard, learning_rate=0.05, save_strategy="no",
+        disable_tqdm=True, generation_kwargs=never_end, **settings
+    )  # fmt: skip
+    before = [p.clone() for p in trainer.model.parameters()]
+    trainer.train()
+    assert "completions/clipped_ratio is 1" in guard.reason
+    assert trainer.state.global_step < 20
+    assert any(entry.get("reward", 0) > 0 for entry in trainer.state.log_history)
+    assert all(torch.equal(p, q) for p, q in zip(before, trainer.model.parameters(), strict=True))

@@ -26,7 +26,7 @@ from lobster.model.checkpoints import find_model
 from lobster.pretraining.corpus import read_sequences
 from lobster.rl_training import UmeRewardFunction, create_ume_grpo_trainer
 
-# Policies, and reward temperatures of about the spread of the scores of what they write, or some times that.
+# Policies, and reward temperatures of one to five times the spread of the scores of what they write.
 POLICIES = {
     Modality.SMILES: ("smiles-policy-3M", 0.1),
     Modality.AMINO_ACID: ("protein-policy-3M", 0.03),
@@ -60,7 +60,10 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=512, help="samples before and after")
     parser.add_argument("--scored", type=int, default=512, help="of them, those whose pseudo-likelihood is measured")
     parser.add_argument("--ume", default="ume-nano-base-3M")
-    parser.add_argument("--reference", help="file of sequences to measure novelty and composition against")
+    parser.add_argument(
+        "--reference",
+        help="file of sequences to measure novelty and composition against, such as what the policy learned from",
+    )
     arguments = parser.parse_args()
     disable_progress_bar()
     warnings.filterwarnings("ignore", category=FutureWarning)

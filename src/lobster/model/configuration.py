@@ -16,6 +16,7 @@ class UmeConfig(PreTrainedConfig):
         num_attention_heads: Number of heads; divides ``hidden_size``.
         max_position_embeddings: Longest input in tokens, ``<cls>`` and ``<eos>`` included.
         mask_rate: Share of a sequence's tokens that pretraining masks. Scoring masks as many in each of its passes.
+        counts_codons: Whether the first layer was made to write the position within a codon; training leaves it as it is.
         norm_eps: Epsilon of every RMSNorm.
         pad_token_id: Id of ``<pad>``.
 
@@ -36,6 +37,7 @@ class UmeConfig(PreTrainedConfig):
     num_attention_heads: int = 6
     max_position_embeddings: int = 1024
     mask_rate: float = 0.25
+    counts_codons: bool = False
     norm_eps: float = 1e-5
     pad_token_id: int | None = 6
     tie_word_embeddings: bool = False

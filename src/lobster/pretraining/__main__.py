@@ -45,6 +45,12 @@ class ModelArguments:
         default=UmeConfig.max_position_embeddings,
         metadata={"help": "longest input of this run; longer proteins and nucleotides are cut to random windows"},
     )
+    count_codons: bool = field(
+        default=False,
+        metadata={
+            "help": "count positions in codons; of a trained model (--start), the first layer is then left as it is"
+        },
+    )
 
 
 @dataclass
@@ -62,7 +68,7 @@ def main(arguments: list[str]) -> None:
     match arguments:
         case ["ume", *rest]:
             model, corpus, run = _parse(rest, ModelArguments, CorpusArguments, RunArguments)
-            train_ume(model.size, model.mask_rate, model.max_length, corpus, run)
+            train_ume(model.size, model.mask_rate, model.max_length, model.count_codons, corpus, run)
         case ["policy", *rest]:
             corpus, run = _parse(rest, CorpusArguments, RunArguments)
             train_policy(corpus, run)

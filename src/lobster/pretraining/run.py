@@ -196,16 +196,19 @@ class Speed:
     """Tokens a second of a run, and the share that its matrix products have of the device's peak.
 
     FLOPs counted are 6 a weight and token (2 forward, 4 backward), the weights of the head at labelled positions alone, and
-    those of attention, 12·d·length a token and layer; real tokens only (Chowdhery et al., "PaLM", 2022, appendix B).
+    those of attention, 12·d·length a token and layer; a third of it for a frozen layer; real tokens only (Chowdhery et al.,
+    "PaLM", 2022, appendix B).
     """
 
     def __init__(self, model: Any, peak: float):
         layers = _layers(model)
-        self._layer_weights = sum(p.numel() for p in layers.parameters() if p.ndim == 2)
+        matrices = [p for p in layers.parameters() if p.ndim == 2]
+        self._layer_flops = sum((6 if p.requires_grad else 2) * p.numel() for p in matrices)
         embedding = model.get_input_embeddings().weight.numel()
         weights = sum(p.numel() for p in model.parameters() if p.ndim == 2)
-        self._head_weights = weights - self._layer_weights - embedding
-        self._attention = 12 * len(layers) * model.config.hidden_size
+        self._head_flops = 6 * (weights - sum(p.numel() for p in matrices) - embedding)
+        trained = [all(p.requires_grad for p in layer.parameters()) for layer in layers]
+        self._attention = sum(12 if it else 4 for it in trained) * model.config.hidden_size
         self._peak = peak
         self._tokens = self._flops = 0.0
         self._totals = [0.0, 0.0, 0.0]
@@ -217,7 +220,7 @@ class Speed:
         tokens = int(inputs["attention_mask"].sum()) if "attention_mask" in inputs else rows * length
         predicted = int((inputs["labels"] != -100).sum())
         self._tokens += tokens
-        self._flops += 6 * (self._layer_weights * tokens + self._head_weights * predicted)
+        self._flops += self._layer_flops * tokens + self._head_flops * predicted
         self._flops += self._attention * length * tokens
 
     @contextmanager

@@ -9,7 +9,7 @@ from lobster.constants import Modality
 from lobster.model import Ume, UmeConfig, UmeForMaskedLM
 from lobster.model.configuration import SIZES
 from lobster.pretraining.growth import widen
-from lobster.pretraining.initialization import look_at_neighbours
+from lobster.pretraining.initialization import count_codons, look_at_neighbours
 from lobster.pretraining.run import CorpusArguments, RunArguments, train
 from lobster.tokenization import make_tokenizer
 
@@ -50,11 +50,17 @@ class MaskingCollator:
 
 
 def train_ume(
-    size: str | None, mask_rate: list[float], max_length: int, corpus: CorpusArguments, run: RunArguments
+    size: str | None,
+    mask_rate: list[float],
+    max_length: int,
+    codons: bool,
+    corpus: CorpusArguments,
+    run: RunArguments,
 ) -> Ume:
     """Train a UME of a named size, or the one that ``run.start`` names, and save it in ``run.output_dir``.
 
-    With both, the one that ``run.start`` names is widened to that size first.
+    With both, the one that ``run.start`` names is widened to that size first. With ``codons`` it is made to
+    count positions in codons (`count_codons`), and its embeddings and first layer stay as they are then.
     """
     if not (1 <= len(mask_rate) <= 2 and all(0 < rate < 1 for rate in mask_rate)):
         raise ValueError(
@@ -71,7 +77,12 @@ def train_ume(
         else:
             look_at_neighbours(model)
         ume = Ume(model, start.tokenizers if start else {modality: make_tokenizer(modality) for modality in Modality})
+    if codons and not ume.model.config.counts_codons:
+        print(f"position within a codon: {1 - count_codons(ume):.0%} of the variance explained", flush=True)
     ume.unfreeze()
+    if ume.model.config.counts_codons:  # training would blur that: from 99 % of positions to 61 % in 750 steps
+        ume.model.embeddings.requires_grad_(False)
+        ume.model.layers[0].requires_grad_(False)
     max_length = min(max_length, ume.max_length)
 
     def tokenize(modality: Modality, sequences: list[str]) -> list[list[int]]:

@@ -19,7 +19,7 @@ from lobster.constants import Modality
 from lobster.model import Ume, UmeConfig, UmeForMaskedLM
 from lobster.pretraining.__main__ import main
 from lobster.pretraining.corpus import CorpusError
-from lobster.pretraining.initialization import OFFSETS, look_at_neighbours
+from lobster.pretraining.initialization import OFFSETS, count_codons, look_at_neighbours
 from lobster.pretraining.policy import MAX_LENGTH, CausalCollator, policy_tokenizer, usable, vocabulary
 from lobster.pretraining.ume import MaskingCollator
 from lobster.tokenization import make_tokenizer
@@ -232,6 +232,40 @@ def test_a_ume_can_be_widened(tmp_path: Path):
     assert (small.model.config.hidden_size, wide.model.config.hidden_size) == (192, 384)
     with pytest.raises(ValueError, match="expected 2 times as much"):
         main(["ume", *f"--size small --start {tmp_path}/small --output_dir {tmp_path}/wider {rest}".split()])
+
+
+def test_a_trained_model_learns_to_count_codons_and_scores_as_before():
+    """The first layer tells the position within a codon of bases that it has not seen, and nothing else changes much."""
+    torch.manual_seed(0)
+    ume = Ume.from_pretrained("ume-nano-base-3M", device="cpu")
+    molecules = ["CC(=O)Oc1ccccc1C(=O)O", "CC(C)Cc1ccc(C(C)C(=O)O)cc1", "Cn1c(=O)c2c(ncn2C)n(C)c1=O"]
+    before = ume.compute_pseudo_likelihood(molecules, "SMILES")
+    assert count_codons(ume) < 0.15
+    assert ume.model.config.counts_codons
+    assert ume.compute_pseudo_likelihood(molecules, "SMILES") == pytest.approx(before, rel=0.05)
+
+    rng = np.random.default_rng(1)
+    ids = torch.tensor(ume.tokenize(["".join(rng.choice(list("acgt"), 900)) for _ in range(8)], Modality.NUCLEOTIDE))
+    with torch.no_grad():
+        hidden = ume.model.layers[0](ume.model.embeddings(ids, None), None)[:, 1:-1]
+    phase = (torch.arange(900) % 3).expand(8, -1)
+    known = torch.nn.functional.one_hot(phase[:6], 3).flatten(0, 1).float()
+    fitted = torch.linalg.lstsq(hidden[:6].flatten(0, 1), known).solution
+    assert ((hidden[6:] @ fitted).argmax(-1) == phase[6:]).float().mean() > 0.95
+
+
+def test_what_counts_codons_keeps_its_first_layer_in_every_later_run(tmp_path: Path):
+    (tmp_path / "genes.txt").write_text("ATGGCTAAATAA\nATGCCCGGGTAG")
+    rest = f"--nucleotide {tmp_path}/genes.txt --max_steps 2 --batch_tokens 64 --device cpu"
+    main(["ume", *f"--size nano --output_dir {tmp_path}/new --max_length 64 {rest}".split()])
+    main(["ume", *f"--start {tmp_path}/new --count_codons --output_dir {tmp_path}/counts {rest}".split()])
+    main(["ume", *f"--start {tmp_path}/counts --output_dir {tmp_path}/later {rest}".split()])
+    new, counts, later = (load_file(tmp_path / name / "model.safetensors") for name in ("new", "counts", "later"))
+    first = [name for name in counts if name.startswith(("embeddings.", "layers.0."))]
+    assert first
+    assert all(torch.equal(counts[name], later[name]) for name in first)
+    assert not torch.equal(new["layers.0.mlp.Wi.weight"], counts["layers.0.mlp.Wi.weight"])
+    assert not torch.equal(counts["layers.1.mlp.Wi.weight"], later["layers.1.mlp.Wi.weight"])
 
 
 def test_a_long_smiles_is_left_out_and_a_long_protein_is_cut(tmp_path: Path):

@@ -54,7 +54,12 @@ def main() -> None:
     """Run the settings that were named."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--modality", type=Modality, default=Modality.SMILES, choices=list(Modality))
-    parser.add_argument("--settings", nargs="+", default=["default"], help=f"all, or of: {'; '.join(SETTINGS)}")
+    parser.add_argument(
+        "--settings",
+        nargs="+",
+        default=["default"],
+        help=f"all; the trainer's arguments in JSON; or of: {'; '.join(SETTINGS)}",
+    )
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--samples", type=int, default=512, help="samples before and after")
@@ -83,6 +88,7 @@ def main() -> None:
 
 def run(name: str, seed: int, start: Path, ume: Ume, arguments: argparse.Namespace) -> dict[str, Any]:
     """Reinforce the policy under a setting, and measure it."""
+    chosen = SETTINGS[name] if name in SETTINGS else json.loads(name)
     prompts = Dataset.from_dict({"prompt": [""], "modality": [arguments.modality.value]})
     with tempfile.TemporaryDirectory() as folder:
         settings: dict[str, Any] = {
@@ -100,7 +106,7 @@ def run(name: str, seed: int, start: Path, ume: Ume, arguments: argparse.Namespa
             "guard": False,
             "seed": seed,
         }
-        trainer = create_ume_grpo_trainer(str(start), ume, prompts, **settings | SETTINGS[name])
+        trainer = create_ume_grpo_trainer(str(start), ume, prompts, **settings | chosen)
         trainer.remove_callback(PrinterCallback)
         began = time.monotonic()
         trainer.train()

@@ -26,6 +26,7 @@ from transformers import (
 )
 
 from lobster.constants import Modality
+from lobster.model.checkpoints import find_model
 from lobster.pretraining.corpus import CorpusError, read_sequences
 from lobster.pretraining.run import CorpusArguments, RunArguments, train
 from lobster.tokenization.vocabulary import SMILES_PATTERN
@@ -122,8 +123,9 @@ def train_policy(corpus: CorpusArguments, run: RunArguments, width: int = 256, l
     tokenizer: Any
     model: Any
     if run.start:
-        tokenizer = AutoTokenizer.from_pretrained(run.start)
-        model = AutoModelForCausalLM.from_pretrained(run.start, dtype=torch.float32)
+        start = find_model(run.start)
+        tokenizer = AutoTokenizer.from_pretrained(start)
+        model = AutoModelForCausalLM.from_pretrained(start, dtype=torch.float32)
     else:
         [(modality, file)] = files.items()
         tokenizer = policy_tokenizer(vocabulary(read_sequences(file), modality), modality)

@@ -1,7 +1,9 @@
 """Making a trained model ready for others: in float16, with a card that says how it was made and what it knows."""
 
 import json
+import shutil
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -32,7 +34,8 @@ def publish(folder: str, target: str, scorecard: str, sources: str | None = None
         raise CorpusError(
             f"{scorecard} does not end with the JSON of python -m lobster.evaluation: give its whole output"
         )
-    is_ume = AutoConfig.from_pretrained(folder).model_type == "ume"
+    config = AutoConfig.from_pretrained(folder)
+    is_ume = config.model_type == "ume"
     Path(target).mkdir(parents=True, exist_ok=True)
     if is_ume:
         ume = Ume.from_pretrained(folder, device="cpu")
@@ -42,11 +45,13 @@ def publish(folder: str, target: str, scorecard: str, sources: str | None = None
         model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float16)
         model.save_pretrained(target)
         AutoTokenizer.from_pretrained(folder).save_pretrained(target)
+    shutil.copy(Path(folder) / TRAINING_FILE, target)
     data = Path(sources).read_text() if sources else ""
-    (Path(target) / "README.md").write_text(_card(Path(target).name, is_ume, training, tables.strip(), data.strip()))
+    (Path(target) / "README.md").write_text(_card(Path(target).name, config, training, tables.strip(), data.strip()))
 
 
-def _card(name: str, is_ume: bool, training: dict, tables: str, data: str) -> str:
+def _card(name: str, config: Any, training: dict, tables: str, data: str) -> str:
+    is_ume = config.model_type == "ume"
     [*_, written] = training["sequences"]
     what = (
         "A Universal Molecular Encoder: a masked language model over SMILES, proteins and nucleotides."
@@ -54,6 +59,8 @@ def _card(name: str, is_ume: bool, training: dict, tables: str, data: str) -> st
         else f"A Llama-type causal language model that writes {_PLURAL[Modality(written)]}: a policy to start reinforcement "
         "learning from."
     )
+    if getattr(config, "counts_codons", False):
+        what += " It counts codons from the first base on: give it coding sequences in frame."
     stages = [training]
     while stages[0].get("earlier"):
         stages.insert(0, stages[0]["earlier"])
@@ -66,7 +73,9 @@ pipeline_tag: {"fill-mask" if is_ume else "text-generation"}
 
 # {name}
 
-{what} {training["parameters"]:,} parameters, float16.
+{what}
+
+{training["parameters"]:,} parameters, float16.
 
 ## Training
 

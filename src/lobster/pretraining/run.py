@@ -19,6 +19,7 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from lobster.constants import Modality
 from lobster.device import peak_flops, resolve_device
+from lobster.model.checkpoints import find_model
 from lobster.pretraining.batches import Batches
 from lobster.pretraining.corpus import CorpusError, cached_corpora
 from lobster.resume import last_checkpoint
@@ -72,7 +73,7 @@ class RunArguments:
     """How to train."""
 
     output_dir: str = field(default="runs/pretraining", metadata={"help": "where the model and its checkpoints go"})
-    start: str | None = field(default=None, metadata={"help": "model to go on from, an output_dir of this command"})
+    start: str | None = field(default=None, metadata={"help": "model to go on from: a name that ships or a folder"})
     max_steps: int = field(default=3000, metadata={"help": "steps of the run; the learning rate ends at 0"})
     batch_tokens: int = field(default=1536, metadata={"help": "tokens in a step"})
     learning_rate: float = field(default=1e-3, metadata={"help": "highest learning rate"})
@@ -112,6 +113,7 @@ def train(
         FloatingPointError: The loss is no longer finite.
     """
     files, shares = corpus.files(), corpus.shares()
+    earlier = _history(run.start) if run.start else None
     if run.max_steps < 1 or run.batch_tokens < 1:
         raise ValueError(f"max_steps is {run.max_steps}, batch_tokens {run.batch_tokens}: expected at least 1 of each")
     if not files:
@@ -187,7 +189,7 @@ def train(
         "sequences": {modality.value: len(found) for modality, found in corpora.items()},
         "heldout_perplexity": {modality.value: round(math.exp(figure), 3) for modality, figure in figures.items()},
         **(speed.summary() if step > first else {}),
-        "earlier": json.loads((Path(run.start) / TRAINING_FILE).read_text()) if run.start else None,
+        "earlier": earlier,
     }
     (folder / TRAINING_FILE).write_text(json.dumps(facts, indent=2) + "\n")
 
@@ -244,6 +246,12 @@ class Speed:
         """Return the figures of all reports together."""
         tokens, flops, seconds = self._totals
         return {"tokens_per_second": round(tokens / seconds), "share_of_peak": round(flops / seconds / self._peak, 3)}
+
+
+def _history(start: str) -> dict | None:
+    """Return how a model was trained that this command made; None of one from elsewhere."""
+    file = find_model(start) / TRAINING_FILE
+    return json.loads(file.read_text()) if file.is_file() else None
 
 
 def _layers(model: Any) -> nn.ModuleList:

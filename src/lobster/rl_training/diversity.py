@@ -104,8 +104,8 @@ class DiversityMemory:
         every_row = [row for theirs in everyone for row in theirs]
         shares = np.array([0.0 if row is None else self._pay(*row) for row in every_row])
         for modality, composition in self._compositions.items():
-            at = [i for i, row in enumerate(every_row) if row and row[0] is modality]
-            shares[at] *= composition.pay([every_row[i][1] for i in at])
+            found = {i: row[1] for i, row in enumerate(every_row) if row and row[0] is modality}
+            shares[list(found)] *= composition.pay(list(found.values()))
         first = sum(len(theirs) for theirs in everyone[:own])
         return shares[first : first + len(rows)].tolist()
 
@@ -168,8 +168,8 @@ class DiversityMemory:
             )
         self._forget()
         self._seen, self._paid = set(state["molecules"]), Counter(state["families"])
-        for modality, held in self._compositions.items():
-            held.restore(state["compositions"][modality])
+        for kind, held in self._compositions.items():
+            held.restore(state["compositions"][kind])
         for name in self._paid:
             modality, _, representative = name.partition(":")
             if Modality(modality) in self._families:

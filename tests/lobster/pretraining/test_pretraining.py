@@ -17,6 +17,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 import lobster
 from lobster.constants import Modality
 from lobster.model import Ume, UmeConfig, UmeForMaskedLM
+from lobster.model.checkpoints import assets
 from lobster.pretraining.__main__ import main
 from lobster.pretraining.corpus import CorpusError
 from lobster.pretraining.initialization import OFFSETS, count_codons, look_at_neighbours
@@ -289,6 +290,16 @@ def test_a_model_can_go_on_from_another(finished: dict[str, Path], tmp_path: Pat
     assert noted["earlier"] == json.loads((finished[command] / "training.json").read_text())
 
 
+@pytest.mark.parametrize(("command", "name"), [("ume", "ume-nano-base-3M"), ("policy", "smiles-policy-3M")])
+def test_a_model_can_go_on_from_one_that_ships(tmp_path: Path, command: str, name: str):
+    (tmp_path / "smiles.txt").write_text("CCO\nCCN")
+    files = f"--start {name} --smiles {tmp_path}/smiles.txt --output_dir {tmp_path}/out"
+    main([command, *f"{files} --max_steps 1 --batch_tokens 64 --device cpu".split()])
+    earlier = json.loads((tmp_path / "out" / "training.json").read_text())["earlier"]
+    shipped = assets() / name / "training.json"
+    assert earlier == (json.loads(shipped.read_text()) if shipped.is_file() else None)
+
+
 def test_a_loss_that_is_not_finite_stops_the_run(tmp_path: Path):
     (tmp_path / "smiles.txt").write_text("\n".join(MOLECULES))
     settings = "--max_steps 60 --batch_tokens 64 --learning_rate 1e30 --logging_steps 5 --warmup_steps 1 --device cpu"
@@ -319,6 +330,7 @@ def test_a_published_model_is_in_float16_with_its_scorecard(finished: dict[str, 
     assert "| SMILES | accuracy | 3 | 0.500 | unigram 0.250 |" in card
     assert "figures" not in card.split("unigram 0.250")[1]
     assert "From the kitchen." in card
+    assert (target / "training.json").read_text() == (finished[command] / "training.json").read_text()
     published, original = (load_file(f / "model.safetensors") for f in (target, finished[command]))
     assert {tensor.dtype for tensor in published.values()} == {torch.float16}
     assert all(torch.allclose(published[n].float(), original[n], atol=1e-3, rtol=1e-3) for n in original)

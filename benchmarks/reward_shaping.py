@@ -29,8 +29,8 @@ from lobster.rl_training import UmeRewardFunction, create_ume_grpo_trainer
 # Policies, and reward temperatures of one to five times the spread of the scores of what they write.
 POLICIES = {
     Modality.SMILES: ("smiles-policy-3M", 0.1),
-    Modality.AMINO_ACID: ("protein-policy-3M", 0.03),
-    Modality.NUCLEOTIDE: ("coding-policy-3M", 0.1),
+    Modality.AMINO_ACID: ("protein-policy-3M", 0.01),
+    Modality.NUCLEOTIDE: ("coding-policy-3M", 0.03),
 }
 SETTINGS: dict[str, dict[str, Any]] = {
     "default": {},

@@ -86,7 +86,7 @@ class DiversityMemory:
         self._seen: set[int] = set()
         self._paid: Counter[str] = Counter()  # molecules of each family
         self._families = {m: _Families(k, self.identity) for m, k in _WORD.items()} if self.identity else {}
-        self._compositions = {m: Composition(self.composition, m) for m in Modality}
+        self._compositions = {m: Composition(self.composition) for m in _WORD}
 
     def __len__(self) -> int:
         return len(self._seen)

@@ -48,7 +48,7 @@ class ModelArguments:
     count_codons: bool = field(
         default=False,
         metadata={
-            "help": "count positions in codons; of a trained model (--start), the first layer is then left as it is"
+            "help": "with --start: make it count positions in codons; its first layer is left as it is from then on"
         },
     )
 

@@ -66,6 +66,8 @@ def train_ume(
         raise ValueError(
             f"mask_rate is {mask_rate}: expected a share of the tokens such as 0.25, or the lowest and highest"
         )
+    if codons and not run.start:
+        raise ValueError("count_codons is for a trained model, whose first layer it keeps: name one with --start")
     set_seed(run.seed)
     start = Ume.from_pretrained(run.start, device="cpu") if run.start else None
     if start and not size:
@@ -77,6 +79,7 @@ def train_ume(
         else:
             look_at_neighbours(model)
         ume = Ume(model, start.tokenizers if start else {modality: make_tokenizer(modality) for modality in Modality})
+    codons = codons or bool(start and start.model.config.counts_codons)  # one that was widened has to learn it again
     if codons and not ume.model.config.counts_codons:
         print(f"position within a codon: {1 - count_codons(ume):.0%} of the variance explained", flush=True)
     ume.unfreeze()

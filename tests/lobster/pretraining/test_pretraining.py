@@ -267,6 +267,10 @@ def test_what_counts_codons_keeps_its_first_layer_in_every_later_run(tmp_path: P
     assert all(torch.equal(counts[name], later[name]) for name in first)
     assert not torch.equal(new["layers.0.mlp.Wi.weight"], counts["layers.0.mlp.Wi.weight"])
     assert not torch.equal(counts["layers.1.mlp.Wi.weight"], later["layers.1.mlp.Wi.weight"])
+    main(["ume", *f"--size mini --start {tmp_path}/counts --output_dir {tmp_path}/wide {rest}".split()])
+    assert Ume.from_pretrained(tmp_path / "wide", device="cpu").model.config.counts_codons
+    with pytest.raises(ValueError, match="name one with --start"):
+        main(["ume", *f"--count_codons --output_dir {tmp_path}/none {rest}".split()])
 
 
 def test_a_long_smiles_is_left_out_and_a_long_protein_is_cut(tmp_path: Path):

@@ -3,6 +3,8 @@
 python benchmarks/reward_shaping.py                                   # the default: SMILES, 60 steps, one seed
 python benchmarks/reward_shaping.py --settings all --seeds 0 1 2      # every setting, three times
 python benchmarks/reward_shaping.py --modality amino_acid --steps 150 --seeds 0 1 2
+python benchmarks/reward_shaping.py --settings '{"beta": 0.15}'       # the trainer's arguments
+python benchmarks/reward_shaping.py --settings --rejection 1500       # what choosing among the start's samples gives
 """
 
 import argparse
@@ -32,6 +34,7 @@ POLICIES = {
     Modality.AMINO_ACID: ("protein-policy-3M", 0.01),
     Modality.NUCLEOTIDE: ("coding-policy-3M", 0.03),
 }
+REJECTION = (0.5, 0.25, 0.15, 0.1)
 SETTINGS: dict[str, dict[str, Any]] = {
     "default": {},
     "plain reward, TRL's scaling, no anchor": {"diversity": False, "beta": 0.0, "scale_rewards": "group"},
@@ -56,7 +59,7 @@ def main() -> None:
     parser.add_argument("--modality", type=Modality, default=Modality.SMILES, choices=list(Modality))
     parser.add_argument(
         "--settings",
-        nargs="+",
+        nargs="*",
         default=["default"],
         help=f"all; the trainer's arguments in JSON; or of: {'; '.join(SETTINGS)}",
     )
@@ -64,6 +67,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--samples", type=int, default=512, help="samples before and after")
     parser.add_argument("--scored", type=int, default=512, help="of them, those whose pseudo-likelihood is measured")
+    parser.add_argument("--rejection", type=int, help="also choose the likeliest of so many samples of the start")
     parser.add_argument("--ume", default="ume-nano-base-3M")
     parser.add_argument(
         "--reference",
@@ -79,8 +83,19 @@ def main() -> None:
         AutoModelForCausalLM.from_pretrained(start, dtype="float32"),
         AutoTokenizer.from_pretrained(start),
     )
-    before = measure(policy.to(ume.device), tokenizer, ume, arguments, seed=0)
-    print(json.dumps({"setting": "the start", "modality": arguments.modality} | before), flush=True)
+    policy.to(ume.device)
+    print(
+        json.dumps({"setting": "the start"} | measure(draw(policy, tokenizer, arguments.samples, 0), ume, arguments)),
+        flush=True,
+    )
+    if arguments.rejection:
+        samples = draw(policy, tokenizer, arguments.rejection, seed=2000)
+        scored = UmeRewardFunction(ume).score(samples, [arguments.modality] * len(samples))
+        best = [s.sequence for s in sorted(scored, key=lambda s: -s.score) if s.molecule]
+        for share in REJECTION:
+            chosen = best[: round(share * len(best))]
+            facts = {"setting": f"rejection: the likeliest {share:.0%}"}
+            print(json.dumps(facts | measure(chosen, ume, arguments)), flush=True)
     for name in names:
         for seed in arguments.seeds:
             print(json.dumps(run(name, seed, start, ume, arguments)), flush=True)
@@ -111,22 +126,26 @@ def run(name: str, seed: int, start: Path, ume: Ume, arguments: argparse.Namespa
         began = time.monotonic()
         trainer.train()
     seconds = time.monotonic() - began
-    after = measure(trainer.model, trainer.processing_class, ume, arguments, seed=1000 + seed)
+    after = measure(draw(trainer.model, trainer.processing_class, arguments.samples, 1000 + seed), ume, arguments)
     last = trainer.state.log_history[-2]
-    facts = {"setting": name, "modality": arguments.modality, "seed": seed, "steps": arguments.steps}
+    facts = {"setting": name, "seed": seed, "steps": arguments.steps}
     return facts | after | {"kl": last.get("kl"), "seconds": round(seconds)}
 
 
-def measure(model: Any, tokenizer: Any, ume: Ume, arguments: argparse.Namespace, seed: int) -> dict[str, Any]:
-    """Sample a policy and measure what it writes."""
-    limit = model.config.max_position_embeddings - 1
-    samples = sample(model, tokenizer, arguments.samples, max_new_tokens=limit, seed=seed)
+def draw(model: Any, tokenizer: Any, count: int, seed: int) -> list[str]:
+    """Sample from a policy, as long as it can write."""
+    return sample(model, tokenizer, count, max_new_tokens=model.config.max_position_embeddings - 1, seed=seed)
+
+
+def measure(samples: list[str], ume: Ume, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Measure samples."""
     reference = read_sequences(arguments.reference) if arguments.reference else None
     metrics = asdict(sample_metrics(samples, arguments.modality, reference))
     some = samples[: arguments.scored]
     scored = UmeRewardFunction(ume).score(some, [arguments.modality] * len(some))
     valid = [s for s in scored if s.pseudo_likelihood]
     figures = {
+        "modality": arguments.modality,
         "pseudo_likelihood": float(np.mean([s.pseudo_likelihood for s in valid])) if valid else None,
         "full_complexity": float(np.mean([s.values["complexity"] == 1 for s in valid])) if valid else None,
         "examples": samples[:5],

@@ -33,7 +33,7 @@ class DiversityMemory:
     - SMILES: a family is a Bemis-Murcko scaffold. Molecules without a ring are one family.
     - Proteins and nucleotides: near-duplicates, by the similarity of their k-mers (MinHash sketches, k = 4 residues or 8
       bases) to the first of the family. The similarity that belongs to an identity is that of Mash (Ondov et al., 2016).
-      And letters that have become more frequent than at the start of the run pay less (`Composition`).
+      And letters that have become more frequent than at the start of the run pay less, rarer ones more (`Composition`).
 
     The idea of the buckets is that of Blaschke et al., "Memory-assisted reinforcement learning for diverse molecular de novo
     design", J. Cheminform. 2020. It keeps about 100 bytes a molecule, 5 kB a family of
@@ -65,7 +65,7 @@ class DiversityMemory:
         decay: str = "linear",
         floor: float = 0.93,
         identity: float | None = 0.8,
-        composition: float = 10.0,
+        composition: float = 3.0,
     ):
         for name, value, known in (("scaffold", scaffold, SCAFFOLDS), ("decay", decay, DECAYS)):
             if value not in known:
@@ -77,7 +77,7 @@ class DiversityMemory:
         if not 0 <= floor <= 1:
             raise ValueError(f"floor is {floor}: expected a share in [0, 1]")
         if not 0 <= composition < math.inf:
-            raise ValueError(f"composition is {composition}: expected a weight of at least 0, such as 10")
+            raise ValueError(f"composition is {composition}: expected a weight of at least 0, such as 3")
         self.scaffold, self.bucket_size, self.decay = scaffold, bucket_size, decay
         self.floor, self.identity, self.composition = floor, identity, composition
         self._forget()
@@ -92,7 +92,7 @@ class DiversityMemory:
         return len(self._seen)
 
     def pay(self, molecules: Sequence[tuple[Modality, str] | None]) -> list[float]:
-        """Return what share of its reward each molecule earns, in [0, 1], and remember them all. None earns nothing.
+        """Return what share of its reward each molecule earns, in [0, 1.25], and remember them all. None earns nothing.
 
         Where several processes run, all must call it together, each with its own molecules; the first process's come first.
 

@@ -10,6 +10,7 @@ _RATE = 0.04  # share of a drift that is held against for good, a batch
 _MOST = 1.25  # share that a sequence of what has become rare can earn
 _PRIOR = 1000  # letters as frequent as at the start, added to the latest: what is rare says little
 _LETTERS = 128  # ASCII
+_UNSEEN = 1e-3  # count of a letter that has not come at the start
 
 
 class Composition:
@@ -49,7 +50,7 @@ class Composition:
         counts = np.stack([np.bincount(np.frombuffer(s.encode(), np.uint8), minlength=_LETTERS) for s in sequences])
         excess = np.zeros(len(sequences))
         if self._sequences >= _START:
-            p = (1 + self._start) / (1 + self._start).sum()
+            p = (_UNSEEN + self._start) / (_UNSEEN + self._start).sum()
             q = (_PRIOR * p + self._latest) / (_PRIOR + self._latest.sum())
             drift = np.log(q / p)
             excess = self.weight * ((counts / counts.sum(1, keepdims=True) - p) @ (drift + self._drift))

@@ -201,6 +201,13 @@ def test_one_of_unusual_composition_is_paid_in_full_while_there_are_few():
     assert min(memory.pay(genes(rng, 30, **GC_RICH) + genes(rng, 30, **AT_RICH))) > 0.9
 
 
+def test_what_does_not_drift_keeps_its_share():
+    rng, memory = random.Random(10), DiversityMemory(floor=1.0)
+    memory.pay(genes(rng, 256))
+    means = [sum(memory.pay(genes(rng, 64))) / 64 for _ in range(40)]
+    assert all(abs(mean - 1) < 0.01 for mean in means)
+
+
 def test_weight_0_holds_nothing():
     rng, memory = random.Random(8), DiversityMemory(floor=1.0, composition=0.0)
     memory.pay(genes(rng, 256))

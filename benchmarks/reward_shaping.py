@@ -28,11 +28,11 @@ from lobster.model.checkpoints import find_model
 from lobster.pretraining.corpus import read_sequences
 from lobster.rl_training import UmeRewardFunction, create_ume_grpo_trainer
 
-# Policies, and reward temperatures of one to five times the spread of the scores of what they write.
+# Policies, reward temperatures of one to five times the spread of the scores of what they write, and learning rates.
 POLICIES = {
-    Modality.SMILES: ("smiles-policy-3M", 0.1),
-    Modality.AMINO_ACID: ("protein-policy-3M", 0.01),
-    Modality.NUCLEOTIDE: ("coding-policy-3M", 0.03),
+    Modality.SMILES: ("smiles-policy-3M", 0.1, 5e-4),
+    Modality.AMINO_ACID: ("protein-policy-3M", 0.01, 1e-4),
+    Modality.NUCLEOTIDE: ("coding-policy-3M", 0.03, 1e-4),
 }
 REJECTION = (0.5, 0.25, 0.15, 0.1)
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -43,6 +43,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "beta 0.1": {"beta": 0.1},
     "beta 0.5": {"beta": 0.5},
     "no scaffolds": {"diversity": {"floor": 1.0}},
+    "composition not held": {"diversity": {"composition": 0.0}},
     "floor 0.85": {"diversity": {"floor": 0.85}},
     "full buckets of 200 pay nothing": {"diversity": {"bucket_size": 200, "decay": "hard", "floor": 0.0}},
     "max_grad_norm 1": {"max_grad_norm": 1.0},
@@ -111,7 +112,7 @@ def run(name: str, seed: int, start: Path, ume: Ume, arguments: argparse.Namespa
             "per_device_train_batch_size": 64,
             "num_generations": 64,
             "reward_temperature": POLICIES[arguments.modality][1],
-            "learning_rate": 5e-4,
+            "learning_rate": POLICIES[arguments.modality][2],
             "max_completion_length": 100 if arguments.modality is Modality.SMILES else 127,
             "max_steps": arguments.steps,
             "save_strategy": "no",

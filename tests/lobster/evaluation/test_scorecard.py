@@ -14,6 +14,7 @@ from lobster.evaluation import policy_scorecard, scorecard
 from lobster.evaluation.__main__ import load_masked_model, main
 from lobster.evaluation.scorecard import auroc, masked_marginals, spearman
 from lobster.model import Ume
+from lobster.model.pseudo_likelihood import scoring_rows
 from lobster.pretraining.policy import policy_tokenizer
 from lobster.scoring.letters import open_reading_frame
 
@@ -75,7 +76,15 @@ def test_every_figure_is_finite_and_has_a_baseline(figures: dict):
         assert all(map(math.isfinite, (figure.value, *figure.baselines.values()))), figure
     assert 0 <= figures["amino_acid", "homopolymers"].value <= 100
     assert ("amino_acid", "two-letter repeats") not in figures  # longer than the model takes
-    assert figures["SMILES", "K = 4: cost"].value > 0  # a ratio of times: not for a test to judge
+    assert figures["SMILES", "K = 4: cost"].value > 0
+
+
+def test_four_passes_cost_less_than_one_a_token(tiny_ume: Ume):
+    """In rows of a forward pass: times are not for a test to judge."""
+    ids = tiny_ume.tokenize(SMILES, "SMILES")
+    four, exact = (len(scoring_rows(tiny_ume.model, ids, method)) for method in (4, "exact"))
+    assert four == 4 * len(SMILES)
+    assert four < exact == sum(len(row) - 2 for row in ids)
 
 
 def test_assays_are_compared_with_the_mutants_measured(tiny_ume: Ume, figures: dict):

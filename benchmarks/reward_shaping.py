@@ -31,8 +31,8 @@ from lobster.rl_training import UmeRewardFunction, create_ume_grpo_trainer
 # Policies, reward temperatures of one to five times the spread of the scores of what they write, and learning rates.
 POLICIES = {
     Modality.SMILES: ("smiles-policy-3M", 0.1, 5e-4),
-    Modality.AMINO_ACID: ("protein-policy-3M", 0.01, 1e-4),
-    Modality.NUCLEOTIDE: ("coding-policy-3M", 0.03, 1e-4),
+    Modality.AMINO_ACID: ("protein-policy-3M", 0.01, 2e-4),
+    Modality.NUCLEOTIDE: ("coding-policy-3M", 0.03, 2e-4),
 }
 REJECTION = (0.5, 0.25, 0.15, 0.1)
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -43,7 +43,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "beta 0.1": {"beta": 0.1},
     "beta 0.5": {"beta": 0.5},
     "no scaffolds": {"diversity": {"floor": 1.0}},
-    "composition not held": {"diversity": {"composition": 0.0}},
+    "composition not held": {"hold_composition": False},
     "floor 0.85": {"diversity": {"floor": 0.85}},
     "full buckets of 200 pay nothing": {"diversity": {"bucket_size": 200, "decay": "hard", "floor": 0.0}},
     "max_grad_norm 1": {"max_grad_norm": 1.0},
@@ -130,7 +130,7 @@ def run(name: str, seed: int, start: Path, ume: Ume, arguments: argparse.Namespa
     after = measure(draw(trainer.model, trainer.processing_class, arguments.samples, 1000 + seed), ume, arguments)
     last = trainer.state.log_history[-2]
     facts = {"setting": name, "seed": seed, "steps": arguments.steps}
-    return facts | after | {"kl": last.get("kl"), "seconds": round(seconds)}
+    return facts | after | {"kl": last.get("kl"), "drift": last.get("composition/drift"), "seconds": round(seconds)}
 
 
 def draw(model: Any, tokenizer: Any, count: int, seed: int) -> list[str]:
@@ -148,6 +148,7 @@ def measure(samples: list[str], ume: Ume, arguments: argparse.Namespace) -> dict
     figures = {
         "modality": arguments.modality,
         "pseudo_likelihood": float(np.mean([s.pseudo_likelihood for s in valid])) if valid else None,
+        "score": float(np.mean([s.score for s in valid])) if valid else None,
         "full_complexity": float(np.mean([s.values["complexity"] == 1 for s in valid])) if valid else None,
         "examples": samples[:5],
     }

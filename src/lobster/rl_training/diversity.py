@@ -7,10 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from lobster.constants import Modality
-from lobster.rl_training.composition import Composition
 from lobster.rl_training.processes import digest, from_all_processes
 from lobster.scoring.molecules import murcko_scaffold
 
@@ -33,11 +30,10 @@ class DiversityMemory:
     - SMILES: a family is a Bemis-Murcko scaffold. Molecules without a ring are one family.
     - Proteins and nucleotides: near-duplicates, by the similarity of their k-mers (MinHash sketches, k = 4 residues or 8
       bases) to the first of the family. The similarity that belongs to an identity is that of Mash (Ondov et al., 2016).
-      And letters that have become more frequent than at the start of the run pay less, rarer ones more (`Composition`).
 
     The idea of the buckets is that of Blaschke et al., "Memory-assisted reinforcement learning for diverse molecular de novo
     design", J. Cheminform. 2020. It keeps about 100 bytes a molecule, 5 kB a family of
-    proteins or nucleotides; a protein takes it 29 µs at a thousand families, and 65 µs at a million (its letters not counted).
+    proteins or nucleotides; a protein takes it 21 µs at a thousand families, and 65 µs at a million.
 
     Args:
         scaffold: ``murcko``, ``generic`` (all atoms carbon, all bonds single) or ``none`` (a molecule is its own family).
@@ -47,7 +43,6 @@ class DiversityMemory:
         floor: What share a family earns whose bucket is full. At 0 the frequent families become failures, and in
             measured runs (`docs/reward_shaping.md`) that was louder than the likelihood.
         identity: Proteins and nucleotides of at least this identity are near-duplicates; None: only equal ones are.
-        composition: How strongly the frequencies of their letters are held where the run started; 0: not at all.
 
     Raises:
         ValueError: A choice does not exist, or a number is out of range.
@@ -65,7 +60,6 @@ class DiversityMemory:
         decay: str = "linear",
         floor: float = 0.93,
         identity: float | None = 0.8,
-        composition: float = 3.0,
     ):
         for name, value, known in (("scaffold", scaffold, SCAFFOLDS), ("decay", decay, DECAYS)):
             if value not in known:
@@ -76,23 +70,20 @@ class DiversityMemory:
             raise ValueError(f"identity is {identity}: expected at least 0.5 and below 1, such as 0.8, or None")
         if not 0 <= floor <= 1:
             raise ValueError(f"floor is {floor}: expected a share in [0, 1]")
-        if not 0 <= composition < math.inf:
-            raise ValueError(f"composition is {composition}: expected a weight of at least 0, such as 3")
         self.scaffold, self.bucket_size, self.decay = scaffold, bucket_size, decay
-        self.floor, self.identity, self.composition = floor, identity, composition
+        self.floor, self.identity = floor, identity
         self._forget()
 
     def _forget(self) -> None:
         self._seen: set[int] = set()
         self._paid: Counter[str] = Counter()  # molecules of each family
         self._families = {m: _Families(k, self.identity) for m, k in _WORD.items()} if self.identity else {}
-        self._compositions = {m: Composition(self.composition) for m in _WORD}
 
     def __len__(self) -> int:
         return len(self._seen)
 
     def pay(self, molecules: Sequence[tuple[Modality, str] | None]) -> list[float]:
-        """Return what share of its reward each molecule earns, in [0, 1.25], and remember them all. None earns nothing.
+        """Return what share of its reward each molecule earns, in [0, 1], and remember them all. None earns nothing.
 
         Where several processes run, all must call it together, each with its own molecules; the first process's come first.
 
@@ -102,12 +93,9 @@ class DiversityMemory:
         rows = [None if molecule is None else (*molecule, self._scaffold(*molecule)) for molecule in molecules]
         everyone, own = from_all_processes(rows)
         every_row = [row for theirs in everyone for row in theirs]
-        shares = np.array([0.0 if row is None else self._pay(*row) for row in every_row])
-        for modality, composition in self._compositions.items():
-            found = {i: row[1] for i, row in enumerate(every_row) if row and row[0] is modality}
-            shares[list(found)] *= composition.pay(list(found.values()))
+        shares = [0.0 if row is None else self._pay(*row) for row in every_row]
         first = sum(len(theirs) for theirs in everyone[:own])
-        return shares[first : first + len(rows)].tolist()
+        return shares[first : first + len(rows)]
 
     def _scaffold(self, modality: Modality, sequence: str) -> str | None:
         if modality is not Modality.SMILES or self.scaffold == "none":
@@ -144,7 +132,6 @@ class DiversityMemory:
             "settings": self._settings(),
             "molecules": sorted(self._seen),
             "families": self._paid,
-            "compositions": {modality: held.state() for modality, held in self._compositions.items()},
         }
         (Path(folder) / MEMORY_FILE).write_text(json.dumps(state))
 
@@ -168,8 +155,6 @@ class DiversityMemory:
             )
         self._forget()
         self._seen, self._paid = set(state["molecules"]), Counter(state["families"])
-        for kind, held in self._compositions.items():
-            held.restore(state["compositions"][kind])
         for name in self._paid:
             modality, _, representative = name.partition(":")
             if Modality(modality) in self._families:

@@ -10,9 +10,12 @@ How the set-up differs from TRL's defaults, and why (measurements: `docs/reward_
 4. A run that goes bad is stopped, and its best policy brought back (`RunGuard`); ``guard=False`` turns that off.
 5. ``mask_truncated_completions=True``: any prefix of a protein is a protein, and where cut ones were paid for, eight of ten
    completions ended up cut.
-6. ``max_grad_norm=0.15``: a batch with one failure, 0 among sevens, has several times the gradient of one without and would drown it.
-7. ``disable_dropout=True``: TRL generates in training mode.
-8. Without a GPU: ``use_cpu=True``, ``bf16=False`` and no activation checkpointing (bfloat16 ran 100 times slower than
+6. A failure weighs no more than three spreads (`without_outliers`), and ``max_grad_norm=0.15``: a batch with one failure, 0 among
+   sevens, would have several times the gradient of one without.
+7. Proteins and genes are written of the letters that they were written of at the start, and as long (`Composition`);
+   ``hold_composition=False`` turns that off.
+8. ``disable_dropout=True``: TRL generates in training mode.
+9. Without a GPU: ``use_cpu=True``, ``bf16=False`` and no activation checkpointing (bfloat16 ran 100 times slower than
    float32 on a CPU, and there is no memory to save).
 
 Whatever is passed wins. The optimum of this objective is policy₀ · exp(score / (temperature · beta)): a lower
@@ -20,6 +23,7 @@ temperature pulls harder towards what the encoder likes, a higher beta back to w
 """
 
 import inspect
+import json
 import logging
 import math
 import os
@@ -39,6 +43,7 @@ from lobster.model import Ume
 from lobster.model.checkpoints import find_model
 from lobster.resume import last_checkpoint
 from lobster.rl_training.archive import Archive
+from lobster.rl_training.composition import Composition, letters_of_tokens, without_outliers
 from lobster.rl_training.diversity import DiversityMemory
 from lobster.rl_training.guards import RunGuard
 from lobster.rl_training.reward_functions import UmeReward, create_ume_reward_wrapper
@@ -57,6 +62,9 @@ DEFAULTS: dict[str, Any] = {
     "disable_dropout": True,
 }
 CPU_DEFAULTS: dict[str, Any] = {"use_cpu": True, "bf16": False, "activation_checkpointing": False}
+
+COMPOSITION_FILE = "composition.json"
+_START = 512  # completions that say what a policy's composition is at the start
 
 _CONFIG_FIELDS = frozenset(inspect.signature(GRPOConfig).parameters)
 _TRAINER_FIELDS = frozenset(inspect.signature(GRPOTrainer).parameters) - {
@@ -107,13 +115,23 @@ class _Budget(TrainerCallback):
 class UmeGRPOTrainer(GRPOTrainer):
     """TRL's `GRPOTrainer` whose checkpoints hold what the reward remembers, and whose evaluations leave that alone.
 
+    A failure is no louder than `without_outliers` lets it be, and what a policy writes letters of keeps its `Composition`.
+
+    Args:
+        args, kwargs: As of `trl.GRPOTrainer`.
+        ume_reward: The reward, one of ``reward_funcs``.
+        hold_composition: Whether proteins and nucleotides are held to the letters of the start.
+
     Attributes:
         ume_reward: The reward, with its diversity memory and its archive of the best sequences.
     """
 
-    def __init__(self, *args: Any, ume_reward: UmeReward, **kwargs: Any):
-        self.ume_reward = ume_reward
+    def __init__(self, *args: Any, ume_reward: UmeReward, hold_composition: bool = False, **kwargs: Any):
+        self.ume_reward, self.hold_composition = ume_reward, hold_composition
+        self._composition: Composition | None = None
         super().__init__(*args, **kwargs)
+        model: Any = self.model
+        self._vocabulary = model.config.get_text_config().vocab_size
 
     def train(self, resume_from_checkpoint: str | bool | None = None, *args: Any, **kwargs: Any) -> TrainOutput:
         """Train, and write the best sequences; ``resume_from_checkpoint=True`` goes on from the last whole checkpoint."""
@@ -125,6 +143,51 @@ class UmeGRPOTrainer(GRPOTrainer):
             folder.mkdir(parents=True, exist_ok=True)
             self.ume_reward.archive.write(folder)
         return output
+
+    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+        batch = super()._generate_and_score_completions(inputs)
+        model: Any = self.model
+        if not model.training:
+            return batch
+        group: Any = self.num_generations
+        counts = _counts(batch["completion_ids"], batch["completion_mask"], self._vocabulary)
+        advantages, counts = self.accelerator.gather((batch["advantages"], counts))
+        advantages = without_outliers(advantages, group)
+        if self._composition is None and self.hold_composition and self.ume_reward.writes_letters():
+            letters = letters_of_tokens(self._tokenizer, self._vocabulary)
+            self._composition = Composition(letters, self._start_counts([row["prompt"] for row in inputs]))
+        if self._composition is not None:
+            advantages = self._composition.unexplained(counts, advantages, group)
+            self._metrics["train"]["composition/drift"].append(self._composition.largest_drift())
+            output = self.accelerator.unwrap_model(model).get_output_embeddings().weight
+            if output.requires_grad and not (self.is_deepspeed_enabled or self.is_fsdp_enabled):
+                self._composition.correct(output)
+        first = self.accelerator.process_index * len(inputs)
+        return batch | {"advantages": advantages[first : first + len(inputs)]}
+
+    def _start_counts(self, prompts: list[Any]) -> torch.Tensor:
+        """Return how often the policy writes each token before it learns, (vocabulary,)."""
+        counts = torch.zeros(self._vocabulary, dtype=torch.long, device=self.accelerator.device)
+        for _ in range(-(-_START // (len(prompts) * self.accelerator.num_processes))):
+            for ids in self._generate(prompts)[1]:
+                cut = ids[-1] not in self.eos_token_ids and self.mask_truncated_completions
+                counts += 0 if cut else torch.bincount(torch.tensor(ids, device=counts.device), minlength=len(counts))
+        return self.accelerator.reduce(counts)
+
+    def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
+        if self._composition is None:
+            return super()._compute_loss(model, inputs)
+        states: list[torch.Tensor] = []
+        decoder = self.accelerator.unwrap_model(model).get_decoder()
+        hook = decoder.register_forward_hook(lambda _, __, output: states.append(output.last_hidden_state.detach()))
+        loss = super()._compute_loss(model, inputs)
+        hook.remove()
+        mask = inputs["completion_mask"]
+        before = torch.cat(states)[:, -mask.shape[1] - 1 : -1]  # what each token of the completion was written from
+        total, tokens = self.accelerator.reduce(((before * mask[..., None]).sum((0, 1)).double(), mask.sum()))
+        if tokens:
+            self._composition.hidden = (total / tokens).cpu()
+        return loss
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Evaluate without the memory: what was paid for in training pays here, and is not remembered."""
@@ -162,10 +225,14 @@ class UmeGRPOTrainer(GRPOTrainer):
             folder.mkdir(parents=True, exist_ok=True)
             self.ume_reward.save(folder)
             self.ume_reward.archive.write(folder.parent)
+            if self._composition is not None:
+                (folder / COMPOSITION_FILE).write_text(json.dumps(self._composition.state()))
         super()._save_checkpoint(model, trial)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         self.ume_reward.load(resume_from_checkpoint)
+        if (held := Path(resume_from_checkpoint) / COMPOSITION_FILE).is_file() and self.hold_composition:
+            self._composition = Composition.restored(json.loads(held.read_text()))
         super()._load_from_checkpoint(resume_from_checkpoint, model)
 
 
@@ -181,6 +248,7 @@ def create_ume_grpo_trainer(
     diversity: DiversityMemory | Mapping[str, Any] | bool = True,
     guard: RunGuard | Mapping[str, Any] | bool = True,
     scoring_budget: int | None = None,
+    hold_composition: bool = True,
     include_prompt: bool = False,
     reward_funcs: Any = None,
     batch_size: int | None = None,
@@ -201,6 +269,8 @@ def create_ume_grpo_trainer(
         diversity: The memory that pays less for what is no longer new, or its arguments; False pays always the same.
         guard: What stops a run that goes bad, or its arguments; False lets it run.
         scoring_budget: Distinct sequences that may be scored before the run ends.
+        hold_composition: Whether a policy of proteins or nucleotides keeps writing each letter, and the end, as often as at
+            the start. It costs 512 completions before the first step.
         include_prompt: Whether the molecule is prompt and completion together.
         reward_funcs: More rewards, one or a list; ``reward_weights`` weighs them, the UME's first.
         batch_size: Another name for ``per_device_train_batch_size``.
@@ -253,6 +323,7 @@ def create_ume_grpo_trainer(
         processing_class=tokenizer,
         callbacks=callbacks,
         ume_reward=reward,
+        hold_composition=hold_composition,
         **extras,
     )
 
@@ -294,6 +365,11 @@ def train_ume_grpo(
     built.save_model(str(output_dir))
     built.create_model_card()
     return built
+
+
+def _counts(ids: torch.Tensor, mask: torch.Tensor, vocabulary: int) -> torch.Tensor:
+    """Count the tokens of each sequence: (batch, vocabulary)."""
+    return torch.zeros(len(ids), vocabulary, dtype=torch.long, device=ids.device).scatter_add(1, ids, mask.long())
 
 
 def _check_keywords(grpo: dict[str, Any]) -> None:

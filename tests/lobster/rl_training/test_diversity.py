@@ -134,7 +134,6 @@ def test_a_folder_without_a_memory_is_refused(tmp_path):
         ({"decay": "soft"}, "expected one of hard, linear, sigmoid"),
         ({"bucket_size": 0}, "at least 1"),
         ({"identity": 1.0}, "below 1"),
-        ({"composition": -1.0}, "at least 0"),
     ],
 )
 def test_what_does_not_exist_is_refused(settings, message):
@@ -167,60 +166,3 @@ def test_two_processes_share_one_memory(tmp_path):
     subprocess.run([*command, str(script), str(tmp_path)], check=True, capture_output=True, timeout=120)
     assert (tmp_path / "0").read_text().strip() == "[1.0, 1.0] [1.0] 5"
     assert (tmp_path / "1").read_text().strip() == "[0.0, 0.0, 0.0] [0.0, 0.0] 5"
-
-
-GC_RICH, AT_RICH = {"weights": (1, 3, 3, 1)}, {"weights": (3, 1, 1, 3)}
-
-
-def genes(rng: random.Random, count: int, weights: tuple[int, ...] = (1, 1, 1, 1)) -> list[tuple[Modality, str]]:
-    return [(Modality.NUCLEOTIDE, "".join(rng.choices(BASES, weights, k=240))) for _ in range(count)]
-
-
-def test_letters_that_become_more_frequent_pay_less_and_those_that_become_rarer_more():
-    rng, memory = random.Random(5), DiversityMemory(floor=1.0)
-    assert memory.pay(genes(rng, 256)) == [1.0] * 256
-    for _ in range(5):
-        memory.pay(genes(rng, 64, **GC_RICH))
-    rich, poor = memory.pay(genes(rng, 32, **GC_RICH)), memory.pay(genes(rng, 32, **AT_RICH))
-    assert max(rich) < 0.7
-    assert 1 < min(poor) <= max(poor) == 1.25
-
-
-def test_what_stays_too_frequent_is_held_against_ever_more():
-    rng, memory = random.Random(9), DiversityMemory(floor=1.0)
-    memory.pay(genes(rng, 256))
-    means = [sum(memory.pay(genes(rng, 64, **GC_RICH))) / 64 for _ in range(40)]
-    assert means[5] > means[20] > means[39] > 0
-
-
-def test_one_of_unusual_composition_is_paid_in_full_while_there_are_few():
-    rng, memory = random.Random(6), DiversityMemory(floor=1.0)
-    memory.pay(genes(rng, 256))
-    for _ in range(4):
-        memory.pay(genes(rng, 30, **GC_RICH) + genes(rng, 30, **AT_RICH))
-    assert min(memory.pay(genes(rng, 30, **GC_RICH) + genes(rng, 30, **AT_RICH))) > 0.9
-
-
-def test_what_does_not_drift_keeps_its_share():
-    rng, memory = random.Random(10), DiversityMemory(floor=1.0)
-    memory.pay(genes(rng, 256))
-    means = [sum(memory.pay(genes(rng, 64))) / 64 for _ in range(40)]
-    assert all(abs(mean - 1) < 0.01 for mean in means)
-
-
-def test_weight_0_holds_nothing():
-    rng, memory = random.Random(8), DiversityMemory(floor=1.0, composition=0.0)
-    memory.pay(genes(rng, 256))
-    assert [memory.pay(genes(rng, 64, **GC_RICH)) for _ in range(5)] == [[1.0] * 64] * 5
-
-
-def test_a_composition_survives_on_disk(tmp_path):
-    rng, memory, other = random.Random(7), DiversityMemory(), DiversityMemory()
-    memory.pay(genes(rng, 256))
-    memory.pay(genes(rng, 64, **GC_RICH))
-    memory.save(tmp_path)
-    other.load(tmp_path)
-    more = genes(rng, 64, **GC_RICH)
-    shares = memory.pay(more)
-    assert shares == other.pay(more)
-    assert max(shares) < 1

@@ -183,6 +183,27 @@ def test_a_resumed_run_ends_like_an_unbroken_one(tiny_policy, tiny_ume_folder, p
     assert resumed.ume_reward.diversity._seen == whole.ume_reward.diversity._seen
 
 
+def test_a_held_composition_resumes_as_it_was(tiny_ume_folder, tmp_path):
+    proteins = Dataset.from_dict({"prompt": [""] * 8, "modality": ["amino_acid"] * 8})
+    changes = {"mask_truncated_completions": False, "learning_rate": 1e-3}
+    whole = run("protein-policy-3M", tiny_ume_folder, proteins, tmp_path / "whole", **changes)
+    shutil.copytree(tmp_path / "whole" / "checkpoint-2", tmp_path / "broken" / "checkpoint-2")
+    changes["resume_from_checkpoint"] = True
+    run("protein-policy-3M", tiny_ume_folder, proteins, tmp_path / "broken", **changes)
+    assert same(parameters(tmp_path / "whole"), parameters(tmp_path / "broken"))
+    assert all("composition/drift" in entry for entry in whole.state.log_history[:4])
+    (tmp_path / "broken" / "checkpoint-2" / "composition.json").unlink()
+    shutil.rmtree(tmp_path / "broken" / "checkpoint-4")
+    run("protein-policy-3M", tiny_ume_folder, proteins, tmp_path / "broken", **changes)
+    assert not same(parameters(tmp_path / "whole"), parameters(tmp_path / "broken"))
+
+
+def test_the_composition_of_smiles_is_not_held(tiny_policy, tiny_ume, prompts, tmp_path):
+    trainer = create_ume_grpo_trainer(tiny_policy, tiny_ume, prompts, output_dir=tmp_path, **SMALL)
+    trainer.train()
+    assert not any("composition/drift" in entry for entry in trainer.state.log_history)
+
+
 def test_a_killed_run_resumes_to_the_same_result(tiny_policy, tiny_ume_folder, prompts, tmp_path):
     script = tmp_path / "run.py"
     script.write_text(

@@ -1,0 +1,169 @@
+"""What holds a policy's composition."""
+
+import json
+from string import ascii_uppercase
+
+import pytest
+import torch
+from datasets import Dataset
+from transformers import AutoTokenizer
+
+from lobster.evaluation import sample
+from lobster.model.checkpoints import find_model
+from lobster.rl_training import create_ume_grpo_trainer
+from lobster.rl_training.composition import Composition, letters_of_tokens, without_outliers
+
+GROUP = 64
+
+
+@pytest.fixture
+def generator() -> torch.Generator:
+    return torch.Generator().manual_seed(0)
+
+
+def written(generator: torch.Generator, logits: torch.Tensor, count: int = GROUP) -> torch.Tensor:
+    """Return counts of the tokens of sequences of 50, which differ in what they are made of: (count, vocabulary)."""
+    own = logits + 0.3 * torch.randn(count, len(logits), generator=generator)
+    tokens = torch.multinomial(own.softmax(-1), 50, replacement=True, generator=generator)
+    return torch.zeros(count, len(logits), dtype=torch.long).scatter_add(1, tokens, torch.ones_like(tokens))
+
+
+def test_what_is_left_of_an_advantage_goes_up_with_no_token(generator):
+    held = Composition(torch.eye(6), written(generator, torch.zeros(6), 1000).sum(0))
+    batches = []
+    for _ in range(30):
+        counts = written(generator, torch.zeros(6))
+        order = torch.randn(GROUP, generator=generator)  # what is not a matter of tokens
+        advantages = order + counts[:, 0] - 0.5 * counts[:, 3]
+        advantages = advantages - advantages.mean()
+        left = held.unexplained(counts, advantages, GROUP)
+        batches.append(torch.column_stack([order, advantages, left, counts]))
+    related = torch.cat(batches[10:]).T.corrcoef()
+    assert related[0, 2] > 0.95
+    assert related[1, 3] > 0.7  # the first token, that the advantages go up with
+    assert related[2, 3:].abs().max() < 0.1
+
+
+def test_each_prompt_may_have_its_own_composition(generator):
+    held = Composition(torch.eye(4), written(generator, torch.zeros(4), 1000).sum(0))
+    kinds = [torch.tensor([3.0, 0, 0, 0]), torch.tensor([0, 3.0, 0, 0])]
+    counts = torch.cat([written(generator, kind) for kind in kinds])
+    advantages = torch.randn(2, GROUP, generator=generator)
+    left = held.unexplained(counts, (advantages - advantages.mean(1, keepdim=True)).flatten(), GROUP)
+    assert left.unflatten(0, (2, GROUP)).mean(1).abs().max() < 1e-6
+
+
+def test_a_drift_is_taken_back_in_the_output_layer(generator):
+    hidden, vocabulary = torch.randn(16, generator=generator), 6
+    output = torch.randn(vocabulary, 16, generator=generator) / 4
+    before = (output @ hidden).softmax(-1)
+    held = Composition(torch.eye(vocabulary), (before * 1e6).long())
+    output[2] += 1.5 * hidden / hidden.dot(hidden)
+    assert (output @ hidden).softmax(-1)[2] > 1.5 * before[2]
+    for _ in range(20):
+        held.unexplained(written(generator, output @ hidden), torch.zeros(GROUP), GROUP)
+        held.hidden = hidden.double()
+        held.correct(output)
+    after = (output @ hidden).softmax(-1)
+    assert torch.allclose(after, before, rtol=0.15)
+    assert held.largest_drift() < 0.15
+
+
+def test_nothing_is_corrected_before_the_layer_was_seen(generator):
+    held, output = Composition(torch.eye(2), torch.tensor([50, 50])), torch.ones(2, 4)
+    held.unexplained(torch.tensor([[9, 1]]), torch.zeros(1), 1)
+    held.correct(output)
+    assert torch.equal(output, torch.ones(2, 4))
+
+
+def test_rare_letters_are_left_alone():
+    held = Composition(torch.eye(4), torch.tensor([5000, 4999, 1, 0]))
+    assert held.letters.T.tolist() == [[1, 0, 0, 0], [0, 1, 0, 0]]
+    counts = torch.tensor([[5, 5, 40, 0], [5, 5, 0, 40]])
+    assert held.unexplained(counts, torch.tensor([1.0, -1.0]), 2).tolist() == [1.0, -1.0]
+    assert held.largest_drift() == pytest.approx(0, abs=1e-3)
+
+
+def test_tokens_of_several_letters_are_read_as_letters():
+    tokenizer = AutoTokenizer.from_pretrained(find_model("coding-policy-3M"))
+    letters = letters_of_tokens(tokenizer, len(tokenizer) + 3)
+    ids = tokenizer("ATGGGG", add_special_tokens=False)["input_ids"]
+    assert len(ids) == 2
+    came = letters[ids].sum(0)
+    assert {ascii_uppercase[i]: came[i].item() for i in came.nonzero()[:, 0]} == {"A": 1, "G": 4, "T": 1}
+    assert letters[tokenizer.eos_token_id].nonzero()[:, 0].tolist() == [26]
+    assert not letters[[tokenizer.pad_token_id, *range(len(tokenizer), len(tokenizer) + 3)]].any()
+
+
+def test_letters_are_taken_back_through_the_tokens_that_hold_them():
+    """Pairs of two letters: what is written too often is the first."""
+    letters, hidden = torch.tensor([[2, 0], [1, 1], [1, 1], [0, 2]]), torch.ones(3)
+    held, output = Composition(letters, torch.tensor([10, 10, 10, 10])), torch.zeros(4, 3)
+    held.hidden = hidden.double()
+    for _ in range(3):
+        held.unexplained(torch.tensor([[40, 20, 20, 10]]), torch.zeros(1), 1)
+        held.correct(output)
+    logits = output @ hidden
+    assert logits[0] < logits[1] == logits[2] < logits[3]
+
+
+def test_it_goes_on_from_json_as_it_would_have(generator):
+    held = Composition(torch.eye(5), written(generator, torch.zeros(5), 1000).sum(0))
+    held.unexplained(written(generator, torch.zeros(5)), torch.randn(GROUP, generator=generator), GROUP)
+    held.hidden = torch.randn(8, generator=generator).double()
+    again = Composition.restored(json.loads(json.dumps(held.state())))
+    counts, advantages = written(generator, torch.ones(5)), torch.randn(GROUP, generator=generator)
+    outputs = torch.zeros(2, 5, 8)
+    for one, output in zip((held, again), outputs, strict=True):
+        one.left = one.unexplained(counts, advantages, GROUP)
+        one.correct(output)
+    assert torch.equal(held.left, again.left)
+    assert torch.equal(*outputs)
+    assert outputs.any()
+
+
+def test_a_failure_is_no_louder_than_three_spreads():
+    group = torch.tensor([0.1, -0.2, 0.3, -0.1, 0.2, 0.0, -0.3, -6.0])
+    bounded = without_outliers(torch.cat([group, group * 10]), 8)
+    assert bounded.unflatten(0, (2, 8)).sum(1).tolist() == pytest.approx([0, 0], abs=1e-5)
+    assert bounded[:8].argsort().tolist() == group.argsort().tolist()
+    assert -1.5 < bounded[7] < -0.8
+    assert bounded[15] == pytest.approx(10 * bounded[7].item(), rel=1e-5)
+
+
+def test_groups_without_a_spread_are_left_as_they_are():
+    mostly_failures = torch.tensor([-1.0, -1.0, -1.0, -1.0, 4.0])
+    assert torch.equal(without_outliers(mostly_failures, 5), mostly_failures)
+
+
+def alanine(completions: list[str], **_: object) -> list[float]:
+    return [text.count("A") / max(1, len(text)) for text in completions]
+
+
+def frequency(texts: list[str], letter: str) -> float:
+    return "".join(texts).count(letter) / len("".join(texts))
+
+
+@pytest.mark.parametrize(("hold", "least", "most"), [(True, 0.75, 1.33), (False, 1.6, 20.0)])
+def test_a_reward_for_alanine_makes_no_alanine_where_it_is_held(hold, least, most, tiny_ume, tmp_path):
+    trainer = create_ume_grpo_trainer(
+        "protein-policy-3M",
+        tiny_ume,
+        Dataset.from_dict({"prompt": [""] * 8, "modality": ["amino_acid"] * 8}),
+        output_dir=tmp_path,
+        hold_composition=hold,
+        reward_funcs=alanine,
+        reward_weights=[0.0, 10.0],
+        mask_truncated_completions=False,
+        per_device_train_batch_size=64,
+        num_generations=64,
+        max_completion_length=24,
+        learning_rate=5e-4,
+        max_steps=12,
+        save_strategy="no",
+        report_to="none",
+    )
+    before = frequency(sample(trainer.model, trainer.processing_class, 512, max_new_tokens=24), "A")
+    trainer.train()
+    after = frequency(sample(trainer.model, trainer.processing_class, 512, max_new_tokens=24), "A")
+    assert least < after / before < most

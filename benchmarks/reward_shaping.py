@@ -70,6 +70,7 @@ def main() -> None:
     parser.add_argument("--scored", type=int, default=512, help="of them, those whose pseudo-likelihood is measured")
     parser.add_argument("--rejection", type=int, help="also choose the likeliest of so many samples of the start")
     parser.add_argument("--ume", default="ume-nano-base-3M")
+    parser.add_argument("--keep", type=Path, help="folder to save the policies in, one for each seed")
     parser.add_argument(
         "--reference",
         help="file of sequences to measure novelty and composition against, such as what the policy learned from",
@@ -126,6 +127,8 @@ def run(name: str, seed: int, start: Path, ume: Ume, arguments: argparse.Namespa
         trainer.remove_callback(PrinterCallback)
         began = time.monotonic()
         trainer.train()
+        if arguments.keep:
+            trainer.save_model(str(arguments.keep / str(seed)))
     seconds = time.monotonic() - began
     after = measure(draw(trainer.model, trainer.processing_class, arguments.samples, 1000 + seed), ume, arguments)
     last = trainer.state.log_history[-2]

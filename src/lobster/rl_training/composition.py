@@ -69,7 +69,7 @@ class Composition:
         self._moments = torch.zeros(2 * [len(self.start) + 1], dtype=torch.float64)
 
     def unexplained(self, counts: torch.Tensor, advantages: torch.Tensor, group: int) -> torch.Tensor:
-        """Remember a batch, and return what the letters do not explain of its advantages, (batch,).
+        """Return what the letters do not explain of the advantages of sequences that are learned from, (batch,).
 
         Args:
             counts: How often each token comes in each sequence, (batch, vocabulary).
@@ -78,7 +78,6 @@ class Composition:
         """
         came = counts.double().cpu() @ self.letters
         lengths = came.sum(1, keepdim=True)
-        self.latest = _KEPT * self.latest + came.sum(0)
         excess = (came - lengths * self.start) / (lengths.mean().clamp_min(1) * self.start).sqrt()
         rows = torch.column_stack([excess, advantages.double().cpu()]).unflatten(0, (-1, group))
         rows = (rows - rows.mean(1, keepdim=True)).flatten(0, 1)
@@ -87,6 +86,10 @@ class Composition:
         squares = self._moments[:-1, :-1] + torch.eye(len(self.start), dtype=torch.float64)
         explained = rows[:, :-1] @ torch.linalg.solve(squares, self._moments[:-1, -1])
         return advantages - explained.to(advantages)
+
+    def remember(self, counts: torch.Tensor) -> None:
+        """Remember how often each token came in a batch, what was cut included, (vocabulary,)."""
+        self.latest = _KEPT * self.latest + counts.double().cpu() @ self.letters
 
     def largest_drift(self) -> float:
         """Return by what share the letter that drifted most is more or less frequent than at the start."""

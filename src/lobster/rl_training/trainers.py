@@ -150,14 +150,18 @@ class UmeGRPOTrainer(GRPOTrainer):
         if not model.training:
             return batch
         group: Any = self.num_generations
-        counts = _counts(batch["completion_ids"], batch["completion_mask"], self._vocabulary)
-        advantages, counts = self.accelerator.gather((batch["advantages"], counts))
+        ids, ends = batch["completion_ids"], torch.tensor(self.eos_token_ids, device=self.accelerator.device)
+        ended = torch.isin(ids, ends)
+        written = _counts(ids, ended.cumsum(1) - ended.long() == 0, self._vocabulary)
+        learned = _counts(ids, batch["completion_mask"], self._vocabulary)  # without what was cut
+        advantages, learned, written = self.accelerator.gather((batch["advantages"], learned, written))
         advantages = without_outliers(advantages, group)
         if self._composition is None and self.hold_composition and self.ume_reward.writes_letters():
             letters = letters_of_tokens(self._tokenizer, self._vocabulary)
             self._composition = Composition(letters, self._start_counts([row["prompt"] for row in inputs]))
         if self._composition is not None:
-            advantages = self._composition.unexplained(counts, advantages, group)
+            advantages = self._composition.unexplained(learned, advantages, group)
+            self._composition.remember(written.sum(0))
             self._metrics["train"]["composition/drift"].append(self._composition.largest_drift())
             output = self.accelerator.unwrap_model(model).get_output_embeddings().weight
             if output.requires_grad and not (self.is_deepspeed_enabled or self.is_fsdp_enabled):
@@ -170,8 +174,7 @@ class UmeGRPOTrainer(GRPOTrainer):
         counts = torch.zeros(self._vocabulary, dtype=torch.long, device=self.accelerator.device)
         for _ in range(-(-_START // (len(prompts) * self.accelerator.num_processes))):
             for ids in self._generate(prompts)[1]:
-                cut = ids[-1] not in self.eos_token_ids and self.mask_truncated_completions
-                counts += 0 if cut else torch.bincount(torch.tensor(ids, device=counts.device), minlength=len(counts))
+                counts += torch.bincount(torch.tensor(ids, device=counts.device), minlength=len(counts))
         return self.accelerator.reduce(counts)
 
     def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:

@@ -61,7 +61,7 @@ def test_a_drift_is_taken_back_in_the_output_layer(generator):
     output[2] += 1.5 * hidden / hidden.dot(hidden)
     assert (output @ hidden).softmax(-1)[2] > 1.5 * before[2]
     for _ in range(20):
-        held.unexplained(written(generator, output @ hidden), torch.zeros(GROUP), GROUP)
+        held.remember(written(generator, output @ hidden).sum(0))
         held.hidden = hidden.double()
         held.correct(output)
     after = (output @ hidden).softmax(-1)
@@ -71,7 +71,7 @@ def test_a_drift_is_taken_back_in_the_output_layer(generator):
 
 def test_nothing_is_corrected_before_the_layer_was_seen(generator):
     held, output = Composition(torch.eye(2), torch.tensor([50, 50])), torch.ones(2, 4)
-    held.unexplained(torch.tensor([[9, 1]]), torch.zeros(1), 1)
+    held.remember(torch.tensor([9, 1]))
     held.correct(output)
     assert torch.equal(output, torch.ones(2, 4))
 
@@ -81,6 +81,7 @@ def test_rare_letters_are_left_alone():
     assert held.letters.T.tolist() == [[1, 0, 0, 0], [0, 1, 0, 0]]
     counts = torch.tensor([[5, 5, 40, 0], [5, 5, 0, 40]])
     assert held.unexplained(counts, torch.tensor([1.0, -1.0]), 2).tolist() == [1.0, -1.0]
+    held.remember(counts.sum(0))
     assert held.largest_drift() == pytest.approx(0, abs=1e-3)
 
 
@@ -101,7 +102,7 @@ def test_letters_are_taken_back_through_the_tokens_that_hold_them():
     held, output = Composition(letters, torch.tensor([10, 10, 10, 10])), torch.zeros(4, 3)
     held.hidden = hidden.double()
     for _ in range(3):
-        held.unexplained(torch.tensor([[40, 20, 20, 10]]), torch.zeros(1), 1)
+        held.remember(torch.tensor([40, 20, 20, 10]))
         held.correct(output)
     logits = output @ hidden
     assert logits[0] < logits[1] == logits[2] < logits[3]
@@ -116,6 +117,7 @@ def test_it_goes_on_from_json_as_it_would_have(generator):
     outputs = torch.zeros(2, 5, 8)
     for one, output in zip((held, again), outputs, strict=True):
         one.left = one.unexplained(counts, advantages, GROUP)
+        one.remember(counts.sum(0))
         one.correct(output)
     assert torch.equal(held.left, again.left)
     assert torch.equal(*outputs)

@@ -43,40 +43,38 @@ class Composition:
     It is the whole of what is written that is held: a sequence may differ as it likes.
 
     Args:
-        letters: How often each letter comes in each token, (vocabulary, letters).
-        counts: How often each token came at the start, (vocabulary,).
+        came: How often each letter came at the start, (letters,).
 
     Attributes:
-        letters: Of those that are held, all but rare ones, (vocabulary, held).
+        common: Which letters are held: all but rare ones, (letters,).
         start, latest: Their shares at the start, and their counts of late, (held,).
         hidden: The mean of what the output layer was given lately, float64, (width,).
 
-    >>> counts = torch.tensor([[1, 1, 2, 0], [4, 0, 0, 0], [0, 4, 0, 0], [0, 0, 4, 0]] * 25)
-    >>> held = Composition(torch.eye(4), counts.sum(0))
-    >>> liked = counts[:, 0].double() - counts[:, 0].double().mean()  # who is paid for the first letter
-    >>> round(liked.std().item(), 2), round(held.unexplained(counts, liked, group=100).std().item(), 2)
+    >>> came = torch.tensor([[1, 1, 2, 0], [4, 0, 0, 0], [0, 4, 0, 0], [0, 0, 4, 0]] * 25)
+    >>> held = Composition(came.sum(0))
+    >>> liked = came[:, 0].double() - came[:, 0].double().mean()  # who is paid for the first letter
+    >>> round(liked.std().item(), 2), round(held.unexplained(came, liked, group=100).std().item(), 2)
     (1.65, 0.01)
     """
 
-    def __init__(self, letters: torch.Tensor, counts: torch.Tensor):
-        came = counts.double().cpu() @ letters.double()
-        common = came >= _COMMON * came.sum()
-        self.letters = letters[:, common].double()
-        self.start = came[common] / came[common].sum()
+    def __init__(self, came: torch.Tensor):
+        came = came.double().cpu()
+        self.common = came >= _COMMON * came.sum()
+        self.start = came[self.common] / came[self.common].sum()
         self.latest = torch.zeros_like(self.start)
         self.hidden: torch.Tensor | None = None
         self._drifts = torch.zeros_like(self.start)  # their sum
         self._moments = torch.zeros(2 * [len(self.start) + 1], dtype=torch.float64)
 
-    def unexplained(self, counts: torch.Tensor, advantages: torch.Tensor, group: int) -> torch.Tensor:
+    def unexplained(self, came: torch.Tensor, advantages: torch.Tensor, group: int) -> torch.Tensor:
         """Return what the letters do not explain of the advantages of sequences that are learned from, (batch,).
 
         Args:
-            counts: How often each token comes in each sequence, (batch, vocabulary).
+            came: How often each letter comes in each sequence, (batch, letters).
             advantages: How much better each sequence is than others of its group, (batch,).
             group: Sequences in a row that answer one prompt.
         """
-        came = counts.double().cpu() @ self.letters
+        came = came[:, self.common.to(came.device)].double().cpu()
         lengths = came.sum(1, keepdim=True)
         excess = (came - lengths * self.start) / (lengths.mean().clamp_min(1) * self.start).sqrt()
         rows = torch.column_stack([excess, advantages.double().cpu()]).unflatten(0, (-1, group))
@@ -87,9 +85,9 @@ class Composition:
         explained = rows[:, :-1] @ torch.linalg.solve(squares, self._moments[:-1, -1])
         return advantages - explained.to(advantages)
 
-    def remember(self, counts: torch.Tensor) -> None:
-        """Remember how often each token came in a batch, what was cut included, (vocabulary,)."""
-        self.latest = _KEPT * self.latest + counts.double().cpu() @ self.letters
+    def remember(self, came: torch.Tensor) -> None:
+        """Remember how often each letter came in a batch, what was cut included, (letters,)."""
+        self.latest = _KEPT * self.latest + came.double().cpu()[self.common]
 
     def largest_drift(self) -> float:
         """Return by what share the letter that drifted most is more or less frequent than at the start."""
@@ -100,16 +98,22 @@ class Composition:
         return (latest / latest.sum() / self.start).log()
 
     @torch.no_grad()
-    def correct(self, output: torch.Tensor) -> None:
-        """Take a part of the drift back, in place, in an output layer's weight, (vocabulary, width).
+    def correct(self, output: torch.Tensor, letters: torch.Tensor) -> None:
+        """Take a part of the drift back, in place, in an output layer's weight.
 
-        Nothing is done before `hidden`, the mean of what the layer was given lately, (width,), is known.
+        Nothing is done before `hidden` is known.
+
+        Args:
+            output: The weight, (vocabulary, width).
+            letters: How often each letter comes in each token, (vocabulary, letters).
         """
         if self.hidden is None:
             return
         self._drifts = self._drifts + self._drift()
         change = _CORRECTED * self._drift() + _PUSHED * self._drifts
-        output -= torch.outer(self.letters @ change, self.hidden / self.hidden.dot(self.hidden)).to(output)
+        output -= torch.outer(letters[:, self.common].double() @ change, self.hidden / self.hidden.dot(self.hidden)).to(
+            output
+        )
         self.latest = self.latest * (-change).exp()
 
     def state(self) -> dict[str, Any]:
@@ -121,7 +125,8 @@ class Composition:
         """Return the one whose `state` it was."""
         held = cls.__new__(cls)
         for name, values in state.items():
-            setattr(held, name, None if values is None else torch.tensor(values, dtype=torch.float64))
+            kind = torch.bool if name == "common" else torch.float64
+            setattr(held, name, None if values is None else torch.tensor(values, dtype=kind))
         return held
 
 

@@ -319,10 +319,9 @@ class UmeReward:
             if item.outcome is Outcome.SCORED and share == 0:
                 item.outcome = Outcome.REPEATED
 
-    def writes_letters(self) -> bool:
-        """Say whether most of the latest molecules are proteins or nucleotides."""
-        letters = sum(modality is not Modality.SMILES for modality, _ in self._recent)
-        return 2 * letters > len(self._recent)
+    def modalities(self) -> Counter[Modality]:
+        """Return how many of the latest molecules are of each modality."""
+        return Counter(modality for modality, _ in self._recent)
 
     def _metrics(self, valid: list[Scored], count: int) -> Iterator[tuple[str, float]]:
         yield "valid", len(valid) / count

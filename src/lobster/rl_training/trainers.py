@@ -28,6 +28,7 @@ import logging
 import math
 import os
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -130,8 +131,6 @@ class UmeGRPOTrainer(GRPOTrainer):
         self.ume_reward, self.hold_composition = ume_reward, hold_composition
         self._composition: Composition | None = None
         super().__init__(*args, **kwargs)
-        model: Any = self.model
-        self._vocabulary = model.config.get_text_config().vocab_size
 
     def train(self, resume_from_checkpoint: str | bool | None = None, *args: Any, **kwargs: Any) -> TrainOutput:
         """Train, and write the best sequences; ``resume_from_checkpoint=True`` goes on from the last whole checkpoint."""
@@ -150,32 +149,51 @@ class UmeGRPOTrainer(GRPOTrainer):
         if not model.training:
             return batch
         group: Any = self.num_generations
-        ids, ends = batch["completion_ids"], torch.tensor(self.eos_token_ids, device=self.accelerator.device)
-        ended = torch.isin(ids, ends)
-        written = _counts(ids, ended.cumsum(1) - ended.long() == 0, self._vocabulary)
-        learned = _counts(ids, batch["completion_mask"], self._vocabulary)  # without what was cut
-        advantages, learned, written = self.accelerator.gather((batch["advantages"], learned, written))
-        advantages = without_outliers(advantages, group)
-        if self._composition is None and self.hold_composition and self.ume_reward.writes_letters():
-            letters = letters_of_tokens(self._tokenizer, self._vocabulary)
-            self._composition = Composition(letters, self._start_counts([row["prompt"] for row in inputs]))
+        advantages = without_outliers(self.accelerator.gather(batch["advantages"]), group)
+        if self.hold_composition and self._composition is None:
+            self.hold_composition = self._writes_letters()
+            if self.hold_composition:
+                self._composition = Composition(self._letters_at_the_start([row["prompt"] for row in inputs]))
         if self._composition is not None:
+            ids = batch["completion_ids"]
+            ended = torch.isin(ids, torch.tensor(self.eos_token_ids, device=ids.device))
+            written = ended.cumsum(1) - ended.long() == 0  # what was cut, too, which is not learned from
+            came = [self._count_letters(ids, mask) for mask in (batch["completion_mask"], written)]
+            learned, written = self.accelerator.gather(came)
             advantages = self._composition.unexplained(learned, advantages, group)
             self._composition.remember(written.sum(0))
             self._metrics["train"]["composition/drift"].append(self._composition.largest_drift())
             output = self.accelerator.unwrap_model(model).get_output_embeddings().weight
             if output.requires_grad and not (self.is_deepspeed_enabled or self.is_fsdp_enabled):
-                self._composition.correct(output)
+                self._composition.correct(output, self._letters)
         first = self.accelerator.process_index * len(inputs)
         return batch | {"advantages": advantages[first : first + len(inputs)]}
 
-    def _start_counts(self, prompts: list[Any]) -> torch.Tensor:
-        """Return how often the policy writes each token before it learns, (vocabulary,)."""
-        counts = torch.zeros(self._vocabulary, dtype=torch.long, device=self.accelerator.device)
+    def _writes_letters(self) -> bool:
+        """Say whether most molecules of the first batch, of all processes, are proteins or nucleotides."""
+        modalities = self.ume_reward.modalities()
+        counts = torch.tensor([modalities.total(), modalities[Modality.SMILES]], device=self.accelerator.device)
+        molecules, smiles = self.accelerator.reduce(counts).tolist()
+        return molecules > 2 * smiles
+
+    def _letters_at_the_start(self, prompts: list[Any]) -> torch.Tensor:
+        """Return how often the policy writes each letter before it learns, (letters,)."""
+        came = torch.zeros(self._letters.shape[1], device=self.accelerator.device)
         for _ in range(-(-_START // (len(prompts) * self.accelerator.num_processes))):
-            for ids in self._generate(prompts)[1]:
-                counts += torch.bincount(torch.tensor(ids, device=counts.device), minlength=len(counts))
-        return self.accelerator.reduce(counts)
+            for completion in self._generate(prompts)[1]:
+                ids = torch.tensor([completion], device=came.device)
+                came += self._count_letters(ids, torch.ones_like(ids))[0]
+        return self.accelerator.reduce(came)
+
+    @cached_property
+    def _letters(self) -> torch.Tensor:
+        """How often each letter comes in each token, (vocabulary, letters)."""
+        model: Any = self.model
+        return letters_of_tokens(self._tokenizer, model.config.get_text_config().vocab_size)
+
+    def _count_letters(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Count the letters of completions, (batch, letters), float32: MPS has no float64."""
+        return (self._letters.float().to(ids.device)[ids] * mask[..., None]).sum(1)
 
     def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
         if self._composition is None:
@@ -368,11 +386,6 @@ def train_ume_grpo(
     built.save_model(str(output_dir))
     built.create_model_card()
     return built
-
-
-def _counts(ids: torch.Tensor, mask: torch.Tensor, vocabulary: int) -> torch.Tensor:
-    """Count the tokens of each sequence: (batch, vocabulary)."""
-    return torch.zeros(len(ids), vocabulary, dtype=torch.long, device=ids.device).scatter_add(1, ids, mask.long())
 
 
 def _check_keywords(grpo: dict[str, Any]) -> None:

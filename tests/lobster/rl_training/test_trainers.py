@@ -198,6 +198,22 @@ def test_a_held_composition_resumes_as_it_was(tiny_ume_folder, tmp_path):
     assert not same(parameters(tmp_path / "whole"), parameters(tmp_path / "broken"))
 
 
+def test_with_peft_letters_are_taken_from_the_advantages_and_the_output_layer_is_left_alone(tiny_ume, tmp_path):
+    peft = pytest.importorskip("peft")
+    trainer = create_ume_grpo_trainer(
+        "protein-policy-3M",
+        tiny_ume,
+        Dataset.from_dict({"prompt": [""] * 8, "modality": ["amino_acid"] * 8}),
+        output_dir=tmp_path,
+        peft_config=peft.LoraConfig(r=2, target_modules=["q_proj"], task_type="CAUSAL_LM"),
+        **SMALL,
+    )
+    before = trainer.model.get_output_embeddings().weight.clone()
+    trainer.train()
+    assert all("composition/drift" in entry for entry in trainer.state.log_history[:2])
+    assert torch.equal(before, trainer.model.get_output_embeddings().weight)
+
+
 def test_the_composition_of_smiles_is_not_held(tiny_policy, tiny_ume, prompts, tmp_path):
     trainer = create_ume_grpo_trainer(tiny_policy, tiny_ume, prompts, output_dir=tmp_path, **SMALL)
     trainer.train()

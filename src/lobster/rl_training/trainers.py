@@ -205,9 +205,9 @@ class UmeGRPOTrainer(GRPOTrainer):
         hook.remove()
         mask = inputs["completion_mask"]
         before = torch.cat(states)[:, -mask.shape[1] - 1 : -1]  # what each token of the completion was written from
-        total, tokens = self.accelerator.reduce(((before * mask[..., None]).sum((0, 1)).double(), mask.sum()))
+        total, tokens = self.accelerator.reduce(((before * mask[..., None]).sum((0, 1)), mask.sum()))
         if tokens:
-            self._composition.hidden = (total / tokens).cpu()
+            self._composition.hidden = total.cpu().double() / tokens.item()
         return loss
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:

@@ -16,6 +16,7 @@ from transformers import AutoModelForCausalLM, TrainerCallback
 from trl import GRPOTrainer
 
 from lobster.model import Ume
+from lobster.model.checkpoints import find_model
 from lobster.resume import last_checkpoint
 from lobster.rl_training import DiversityMemory, create_ume_grpo_trainer, train_ume_grpo
 
@@ -329,7 +330,9 @@ def test_a_lower_temperature_pushes_harder(tiny_policy, tiny_ume, prompts, tmp_p
     assert moved(0.01) > 5 * moved(0.1) > 0
 
 
-def test_two_processes_train_one_policy(tiny_policy, tiny_ume_folder, tmp_path):
+@pytest.mark.parametrize("modality", ["SMILES", "amino_acid"])
+def test_two_processes_train_one_policy(modality, tiny_policy, tiny_ume_folder, tmp_path):
+    policy = tiny_policy if modality == "SMILES" else find_model("protein-policy-3M")
     script = tmp_path / "both.py"
     script.write_text(
         textwrap.dedent(
@@ -339,12 +342,14 @@ def test_two_processes_train_one_policy(tiny_policy, tiny_ume_folder, tmp_path):
             from datasets import Dataset
             from lobster.rl_training import train_ume_grpo
 
-            prompts = Dataset.from_dict({{"prompt": [""] * 8, "modality": ["SMILES"] * 8}})
-            trainer = train_ume_grpo({str(tiny_policy)!r}, {str(tiny_ume_folder)!r}, prompts, device="cpu",
-                                     output_dir=sys.argv[1], **{SMALL!r})
-            rank = trainer.accelerator.process_index
+            prompts = Dataset.from_dict({{"prompt": [""] * 8, "modality": [{modality!r}] * 8}})
+            trainer = train_ume_grpo({str(policy)!r}, {str(tiny_ume_folder)!r}, prompts, device="cpu",
+                                     output_dir=sys.argv[1], mask_truncated_completions=False, **{SMALL!r})
+            rank, held = trainer.accelerator.process_index, trainer._composition
+            output = trainer.accelerator.unwrap_model(trainer.model).get_output_embeddings().weight
+            facts = [sorted(trainer.ume_reward.diversity._seen), output.sum().item(), held and held.state()]
             with open(f"{{sys.argv[1]}}/rank{{rank}}.json", "w") as out:
-                json.dump([trainer.accelerator.num_processes, sorted(trainer.ume_reward.diversity._seen)], out)
+                json.dump([trainer.accelerator.num_processes, *facts], out)
             PartialState().destroy_process_group()
             """
         )
@@ -354,7 +359,8 @@ def test_two_processes_train_one_policy(tiny_policy, tiny_ume_folder, tmp_path):
     one, other = (json.loads((tmp_path / "out" / f"rank{rank}.json").read_text()) for rank in (0, 1))
     assert one == other
     assert one[0] == 2
-    assert not same(parameters(tmp_path / "out"), parameters(tiny_policy))
+    assert bool(one[-1]) == (modality == "amino_acid")
+    assert not same(parameters(tmp_path / "out"), parameters(policy))
 
 
 def test_the_ume_of_a_trainer_is_frozen(tiny_policy, tiny_ume_folder, prompts, tmp_path):

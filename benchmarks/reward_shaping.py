@@ -31,8 +31,8 @@ from lobster.rl_training import UmeRewardFunction, create_ume_grpo_trainer
 # Policies, reward temperatures of one to five times the spread of the scores of what they write, and learning rates.
 POLICIES = {
     Modality.SMILES: ("smiles-policy-3M", 0.1, 5e-4),
-    Modality.AMINO_ACID: ("protein-policy-3M", 0.01, 2e-4),
-    Modality.NUCLEOTIDE: ("coding-policy-3M", 0.03, 2e-4),
+    Modality.AMINO_ACID: ("protein-policy-3M", 0.01, 2.5e-4),
+    Modality.NUCLEOTIDE: ("coding-policy-3M", 0.03, 2.5e-4),
 }
 REJECTION = (0.5, 0.25, 0.15, 0.1)
 SETTINGS: dict[str, dict[str, Any]] = {

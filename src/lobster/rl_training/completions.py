@@ -44,7 +44,7 @@ class Scored:
         score: What the scoring function makes of it, in [0, 1]; 0 where it was not scored.
         values: The value of each component before its transform, by name; NaN where it failed.
         parts: The score of each component, in [0, 1], by name.
-        share: What the diversity memory pays of it: 1 in full, a little more for letters that have become rare.
+        share: What the diversity memory pays of it, in [0, 1].
     """
 
     outcome: Outcome

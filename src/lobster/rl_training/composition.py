@@ -98,7 +98,7 @@ class Composition:
         return (latest / latest.sum() / self.start).log()
 
     @torch.no_grad()
-    def correct(self, output: torch.Tensor, letters: torch.Tensor) -> None:
+    def correct(self, output: torch.Tensor, letters: torch.Tensor, pace: float = 1.0) -> None:
         """Take a part of the drift back, in place, in an output layer's weight.
 
         Nothing is done before `hidden` is known.
@@ -106,11 +106,13 @@ class Composition:
         Args:
             output: The weight, (vocabulary, width).
             letters: How often each letter comes in each token, (vocabulary, letters).
+            pace: The learning rate as a share of the greatest: the slower a policy learns the slower it drifts, and the more
+                of what seems to be drift is chance.
         """
         if self.hidden is None:
             return
         self._drifts = self._drifts + self._drift()
-        change = _CORRECTED * self._drift() + _PUSHED * self._drifts
+        change = pace * (_CORRECTED * self._drift() + _PUSHED * self._drifts)
         output -= torch.outer(letters[:, self.common].double() @ change, self.hidden / self.hidden.dot(self.hidden)).to(
             output
         )

@@ -2,18 +2,20 @@
 
 import json
 import math
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from lobster.constants import Modality
 from lobster.rl_training.processes import digest, from_all_processes
-from lobster.scoring.molecules import murcko_scaffold
+from lobster.scoring.molecules import fingerprint, murcko_scaffold
 
 MEMORY_FILE = "diversity_memory.json"
 SCAFFOLDS = ("murcko", "generic", "none")
 DECAYS = ("hard", "linear", "sigmoid")
+
+_RECENT = 512  # molecules that a new one is compared to
 
 # Letters of a word; long enough that unrelated sequences share almost none.
 _WORD = {Modality.AMINO_ACID: 4, Modality.NUCLEOTIDE: 8}
@@ -42,6 +44,8 @@ class DiversityMemory:
             full; ``linear`` with n / bucket_size; ``sigmoid`` along a logistic curve, half of the way at half the bucket.
         floor: What share a family earns whose bucket is full. At 0 the frequent families become failures, and in
             measured runs (`docs/reward_shaping.md`) that was louder than the likelihood.
+        crowding: How much less a molecule of SMILES earns for its mean similarity to the last 512 before it (Tanimoto, Morgan
+            fingerprints of radius 2): its share is multiplied by 1 − crowding · similarity.
         identity: Proteins and nucleotides of at least this identity are near-duplicates; None: only equal ones are.
 
     Raises:
@@ -58,7 +62,8 @@ class DiversityMemory:
         scaffold: str = "murcko",
         bucket_size: int = 50,
         decay: str = "linear",
-        floor: float = 0.93,
+        floor: float = 0.96,
+        crowding: float = 0.8,
         identity: float | None = 0.8,
     ):
         for name, value, known in (("scaffold", scaffold, SCAFFOLDS), ("decay", decay, DECAYS)):
@@ -68,15 +73,17 @@ class DiversityMemory:
             raise ValueError(f"bucket_size is {bucket_size}: expected at least 1")
         if identity is not None and not 0.5 <= identity < 1:
             raise ValueError(f"identity is {identity}: expected at least 0.5 and below 1, such as 0.8, or None")
-        if not 0 <= floor <= 1:
-            raise ValueError(f"floor is {floor}: expected a share in [0, 1]")
+        for name, share in (("floor", floor), ("crowding", crowding)):
+            if not 0 <= share <= 1:
+                raise ValueError(f"{name} is {share}: expected a share in [0, 1]")
         self.scaffold, self.bucket_size, self.decay = scaffold, bucket_size, decay
-        self.floor, self.identity = floor, identity
+        self.floor, self.crowding, self.identity = floor, crowding, identity
         self._forget()
 
     def _forget(self) -> None:
         self._seen: set[int] = set()
         self._paid: Counter[str] = Counter()  # molecules of each family
+        self._recent: deque[Any] = deque(maxlen=_RECENT)  # fingerprints
         self._families = {m: _Families(k, self.identity) for m, k in _WORD.items()} if self.identity else {}
 
     def __len__(self) -> int:
@@ -90,10 +97,14 @@ class DiversityMemory:
         Args:
             molecules: Modality and normal form of each: canonical SMILES, upper-case residues, lower-case bases.
         """
-        rows = [None if molecule is None else (*molecule, self._scaffold(*molecule)) for molecule in molecules]
+        rows = [
+            None if molecule is None else (*molecule, self._scaffold(*molecule), self._fingerprint(*molecule))
+            for molecule in molecules
+        ]
         everyone, own = from_all_processes(rows)
         every_row = [row for theirs in everyone for row in theirs]
         shares = [0.0 if row is None else self._pay(*row) for row in every_row]
+        self._recent.extend(row[-1] for row in every_row if row is not None and row[-1] is not None)
         first = sum(len(theirs) for theirs in everyone[:own])
         return shares[first : first + len(rows)]
 
@@ -102,17 +113,28 @@ class DiversityMemory:
             return None
         return murcko_scaffold(sequence, generic=self.scaffold == "generic")
 
-    def _pay(self, modality: Modality, sequence: str, scaffold: str | None) -> float:
+    def _fingerprint(self, modality: Modality, sequence: str) -> Any:
+        return fingerprint(sequence) if modality is Modality.SMILES and self.crowding else None
+
+    def _pay(self, modality: Modality, sequence: str, scaffold: str | None, fingerprint: Any) -> float:
         key = digest(f"{modality}:{sequence}")
         if key in self._seen:
             return 0.0
         self._seen.add(key)
         family = self._families[modality].of(sequence) if modality in self._families else scaffold
+        apart = 1 - self.crowding * self._similarity(fingerprint)
         if family is None:
-            return 1.0
+            return apart
         name = f"{modality}:{family}"
         self._paid[name] += 1
-        return self.floor + (1 - self.floor) * self._decay((self._paid[name] - 1) / self.bucket_size)
+        return apart * (self.floor + (1 - self.floor) * self._decay((self._paid[name] - 1) / self.bucket_size))
+
+    def _similarity(self, fingerprint: Any) -> float:
+        from rdkit.DataStructs import BulkTanimotoSimilarity
+
+        if fingerprint is None or not self._recent:
+            return 0.0
+        return sum(BulkTanimotoSimilarity(fingerprint, list(self._recent))) / len(self._recent)
 
     def _decay(self, fill: float) -> float:
         match self.decay:
@@ -132,6 +154,7 @@ class DiversityMemory:
             "settings": self._settings(),
             "molecules": sorted(self._seen),
             "families": self._paid,
+            "recent": [fingerprint.ToBase64() for fingerprint in self._recent],
         }
         (Path(folder) / MEMORY_FILE).write_text(json.dumps(state))
 
@@ -153,8 +176,13 @@ class DiversityMemory:
             raise ValueError(
                 f"{file} was written with {state['settings']}, this run has {self._settings()}: resume with the former"
             )
+        from rdkit.DataStructs import ExplicitBitVect
+
         self._forget()
         self._seen, self._paid = set(state["molecules"]), Counter(state["families"])
+        for text in state["recent"]:
+            self._recent.append(ExplicitBitVect(0))
+            self._recent[-1].FromBase64(text)
         for name in self._paid:
             modality, _, representative = name.partition(":")
             if Modality(modality) in self._families:

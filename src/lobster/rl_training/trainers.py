@@ -4,9 +4,9 @@ How the set-up differs from TRL's defaults, and why (measurements: `docs/reward_
 
 1. ``scale_rewards="none"``: with rewards scaled within a group, a constant factor cancels and the reward temperature would
    mean nothing.
-2. ``beta=0.2``: the policy is anchored to where it started; without an anchor a likelihood reward ends in one molecule.
-3. What is no longer new pays less (`DiversityMemory`): each molecule pays once, and less as more of its scaffold or family
-   come; ``diversity=False`` turns that off.
+2. ``beta=0.07``: the policy is anchored to where it started; without an anchor a likelihood reward ends in one molecule.
+3. What is no longer new pays less (`DiversityMemory`): each molecule pays once, and less as more like it come;
+   ``diversity=False`` turns that off.
 4. A run that goes bad is stopped, and its best policy brought back (`RunGuard`); ``guard=False`` turns that off.
 5. ``mask_truncated_completions=True``: any prefix of a protein is a protein, and where cut ones were paid for, eight of ten
    completions ended up cut.
@@ -57,7 +57,7 @@ Part = TypeVar("Part")
 
 DEFAULTS: dict[str, Any] = {
     "scale_rewards": "none",
-    "beta": 0.2,
+    "beta": 0.07,
     "max_grad_norm": 0.15,
     "mask_truncated_completions": True,
     "disable_dropout": True,
@@ -165,7 +165,8 @@ class UmeGRPOTrainer(GRPOTrainer):
             self._metrics["train"]["composition/drift"].append(self._composition.largest_drift())
             output = self.accelerator.unwrap_model(model).get_output_embeddings().weight
             if output.requires_grad and not (self.is_deepspeed_enabled or self.is_fsdp_enabled):
-                self._composition.correct(output, self._letters)
+                pace = self._get_learning_rate() / self.args.learning_rate
+                self._composition.correct(output, self._letters, pace)
         first = self.accelerator.process_index * len(inputs)
         return batch | {"advantages": advantages[first : first + len(inputs)]}
 

@@ -80,7 +80,12 @@ def similarity(smiles: str, references: Sequence[str] | str) -> float:
     from rdkit import DataStructs
 
     prints = _reference_fingerprints(references if isinstance(references, str) else tuple(references))
-    return max(DataStructs.BulkTanimotoSimilarity(_generator().GetFingerprint(molecule(smiles)), prints))
+    return max(DataStructs.BulkTanimotoSimilarity(fingerprint(smiles), prints))
+
+
+def fingerprint(smiles: str) -> Any:
+    """Return the Morgan fingerprint of radius 2 (2,048 bits)."""
+    return _generator().GetFingerprint(molecule(smiles))
 
 
 def substructures(smiles: str, wanted: Sequence[str] = (), forbidden: Sequence[str] = ()) -> float:
@@ -142,7 +147,7 @@ def _reference_fingerprints(references: tuple[str, ...] | str) -> list[Any]:
         references = tuple(line.split()[0] for line in lines if line.strip())
     if not references:
         raise ValueError("references is empty: expected SMILES, or a file of them")
-    return [_generator().GetFingerprint(molecule(smiles)) for smiles in references]
+    return [fingerprint(smiles) for smiles in references]
 
 
 @cache

@@ -76,6 +76,17 @@ def test_nothing_is_corrected_before_the_layer_was_seen(generator):
     assert torch.equal(output, torch.ones(2, 4))
 
 
+def test_a_policy_that_learns_slowly_is_corrected_slowly():
+    outputs = torch.zeros(2, 2, 3)
+    for pace, output in zip((1.0, 0.25), outputs, strict=True):
+        held = Composition(torch.tensor([50, 50]))
+        held.hidden = torch.ones(3, dtype=torch.float64)
+        held.remember(torch.tensor([900, 100]))
+        held.correct(output, torch.eye(2), pace)
+    assert outputs[0, 0, 0] < 0 < outputs[0, 1, 0]
+    assert torch.allclose(outputs[1], 0.25 * outputs[0])
+
+
 def test_rare_letters_are_left_alone():
     held = Composition(torch.tensor([5000, 4999, 1, 0]))
     assert held.common.tolist() == [True, True, False, False]

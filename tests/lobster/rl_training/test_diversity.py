@@ -6,12 +6,14 @@ import sys
 import textwrap
 
 import pytest
+from rdkit import Chem, DataStructs
+from rdkit.Chem import rdFingerprintGenerator
 
 from lobster.constants import Modality
 from lobster.rl_training import DiversityMemory
 
 RESIDUES, BASES = "ACDEFGHIKLMNPQRSTVWY", "acgt"
-HARD = {"decay": "hard", "floor": 0.0}
+HARD = {"decay": "hard", "floor": 0.0, "crowding": 0.0}
 PHENYL_ETHERS = [(Modality.SMILES, "C" * n + "Oc1ccccc1") for n in range(1, 9)]
 
 
@@ -48,16 +50,42 @@ def test_what_repeats_does_not_fill_the_bucket():
     ],
 )
 def test_a_bucket_decays(decay, expected):
-    memory = DiversityMemory(bucket_size=4, decay=decay, floor=0.0)
+    memory = DiversityMemory(bucket_size=4, decay=decay, floor=0.0, crowding=0.0)
     assert memory.pay(PHENYL_ETHERS[:6]) == pytest.approx(expected, abs=1e-4)
 
 
 def test_a_full_family_earns_the_floor_and_what_repeats_nothing():
-    memory = DiversityMemory(bucket_size=4, decay="linear", floor=0.8)
+    memory = DiversityMemory(bucket_size=4, decay="linear", floor=0.8, crowding=0.0)
     assert memory.pay(PHENYL_ETHERS[:6]) == pytest.approx([1, 0.95, 0.9, 0.85, 0.8, 0.8])
     assert memory.pay([PHENYL_ETHERS[0]]) == [0.0]
     with pytest.raises(ValueError, match=r"floor is .*: expected a share"):
         DiversityMemory(floor=1.5)
+
+
+def test_what_is_like_the_latest_earns_less():
+    memory = DiversityMemory("none", crowding=1.0)
+    molecules = [(Modality.SMILES, s) for s in ("CO", "c1ccccc1", "CF", "CO")]
+    assert memory.pay(molecules[:2]) == [1.0, 1.0]  # nothing came before
+    prints = [
+        rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=2048).GetFingerprint(Chem.MolFromSmiles(s))
+        for _, s in molecules
+    ]
+    alike = DataStructs.TanimotoSimilarity(prints[0], prints[2])
+    assert 0 < alike < 1
+    assert DataStructs.TanimotoSimilarity(prints[1], prints[2]) == 0
+    assert memory.pay(molecules[2:]) == [1 - alike / 2, 0.0]
+    half = DiversityMemory("none", crowding=0.5)
+    half.pay(molecules[:2])
+    assert half.pay(molecules[2:]) == [1 - alike / 4, 0.0]
+
+
+def test_only_the_latest_crowd():
+    memory = DiversityMemory("none", crowding=1.0)
+    memory.pay([(Modality.SMILES, "C" * n) for n in range(1, 10)])
+    near = memory.pay([(Modality.SMILES, "C" * 10)])
+    memory.pay([(Modality.SMILES, "c1ccccc1")] * 512)
+    assert near < [0.8]
+    assert memory.pay([(Modality.SMILES, "C" * 11)]) == [1.0]
 
 
 def test_generic_scaffolds_join_what_differs_in_atoms_and_bonds():
@@ -116,6 +144,16 @@ def test_it_survives_on_disk(tmp_path):
         assert memory.pay(more) == other.pay(more)
 
 
+def test_the_latest_survive_on_disk(tmp_path):
+    memory, other = DiversityMemory(), DiversityMemory()
+    memory.pay(PHENYL_ETHERS[:4])
+    memory.save(tmp_path)
+    other.load(tmp_path)
+    shares = memory.pay(PHENYL_ETHERS[4:])
+    assert max(shares) < 0.95
+    assert other.pay(PHENYL_ETHERS[4:]) == shares
+
+
 def test_a_memory_of_other_families_is_refused(tmp_path):
     DiversityMemory("generic").save(tmp_path)
     with pytest.raises(ValueError, match=r"'scaffold': 'generic'.*'scaffold': 'murcko'"):
@@ -134,6 +172,7 @@ def test_a_folder_without_a_memory_is_refused(tmp_path):
         ({"decay": "soft"}, "expected one of hard, linear, sigmoid"),
         ({"bucket_size": 0}, "at least 1"),
         ({"identity": 1.0}, "below 1"),
+        ({"crowding": -0.1}, r"crowding is -0.1: expected a share"),
     ],
 )
 def test_what_does_not_exist_is_refused(settings, message):
@@ -152,7 +191,7 @@ def test_two_processes_share_one_memory(tmp_path):
             from lobster.rl_training import DiversityMemory
 
             state = PartialState(cpu=True)
-            memory = DiversityMemory(bucket_size=2, decay="hard", floor=0.0)
+            memory = DiversityMemory(bucket_size=2, decay="hard", floor=0.0, crowding=0.0)
             ethers = lambda *chains: [(Modality.SMILES, chain + "Oc1ccccc1") for chain in chains]
             first = memory.pay([ethers("C", "CC"), ethers("CC", "CCC", "CCC")][state.process_index])
             second = memory.pay([[(Modality.SMILES, "Cc1ccncc1")], ethers("C", "CCCC")][state.process_index])

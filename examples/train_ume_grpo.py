@@ -37,7 +37,6 @@ DEMO: dict[str, Any] = {
     "per_device_train_batch_size": 64,
     "num_generations": 64,
     "learning_rate": 5e-4,
-    "beta": 0.1,
     "max_completion_length": 100,
     "logging_steps": 1,
     "max_steps": 75,

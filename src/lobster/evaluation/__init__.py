@@ -4,6 +4,7 @@ from lobster.evaluation.identity import families, identity, mean_identity
 from lobster.evaluation.metrics import (
     SequenceMetrics,
     SmilesMetrics,
+    biased_composition,
     frequency_difference,
     internal_diversity,
     sample_metrics,
@@ -19,6 +20,7 @@ __all__ = [
     "Figure",
     "SequenceMetrics",
     "SmilesMetrics",
+    "biased_composition",
     "families",
     "frequency_difference",
     "identity",

@@ -62,6 +62,7 @@ class SequenceMetrics:
         families_per_sequence: Families for each valid sequence, of at least 80 % identity with their longest members.
         largest_family: Share of the valid sequences that are in the largest family.
         frequency_difference: `frequency_difference` of the valid sequences from the reference.
+        biased_composition: `biased_composition` of the valid sequences; 0.05 where they are like the reference.
         mean_length: Mean length of the strings in letters.
     """
 
@@ -73,6 +74,7 @@ class SequenceMetrics:
     families_per_sequence: float
     largest_family: float
     frequency_difference: float
+    biased_composition: float
     mean_length: float
 
 
@@ -166,12 +168,12 @@ def sequence_metrics(
     """
     valid = _valid(samples, modality)
     distinct = set(valid)
-    novelty, difference = np.nan, np.nan
+    novelty, difference, biased = np.nan, np.nan, np.nan
     if reference is not None:
         known = _valid(reference, modality)
         relatives, copies = Relatives(known, modality, threshold), set(known)
         novelty = _mean([s not in copies and not relatives.include(s) for s in distinct])
-        difference = frequency_difference(valid, known)
+        difference, biased = frequency_difference(valid, known), biased_composition(valid, known)
     sizes = [len(family) for family in families(valid, modality, threshold)]
     return SequenceMetrics(
         count=len(samples),
@@ -182,6 +184,7 @@ def sequence_metrics(
         families_per_sequence=_ratio(len(sizes), len(valid)),
         largest_family=_ratio(max(sizes, default=0), len(valid)),
         frequency_difference=difference,
+        biased_composition=biased,
         mean_length=_mean([len(s) for s in samples]),
     )
 
@@ -197,6 +200,26 @@ def frequency_difference(samples: Sequence[str], reference: Sequence[str]) -> fl
         return np.nan
     frequent = [letter for letter, n in other.items() if n > 0.005 * other.total()]
     return max(abs(one[x] / one.total() / (other[x] / other.total()) - 1) for x in frequent)
+
+
+def biased_composition(samples: Sequence[str], reference: Sequence[str]) -> float:
+    """Return the share of samples whose letters are further from the reference's frequencies than 95 % of the reference's.
+
+    How far a sequence is, is Pearson's chi-squared of its counts. Samples that are each made of few letters may have the frequencies
+    of the reference all together, and a `frequency_difference` of 0.
+
+    >>> real = ["AACC", "CACA", "ACAC", "CCAA"]
+    >>> biased_composition(["AAAA", "CCCC"], real), biased_composition(real, real)
+    (1.0, 0.0)
+    """
+    if not samples or not reference:
+        return np.nan
+    letters = sorted(set("".join(reference)))
+    counts = [np.array([[s.count(x) for x in letters] for s in some]) for some in (samples, reference)]
+    frequencies = counts[1].sum(0) / counts[1].sum()
+    expected = [n.sum(1, keepdims=True).clip(1) * frequencies for n in counts]
+    far, usual = [((n - e) ** 2 / e).sum(1) for n, e in zip(counts, expected, strict=True)]
+    return float(np.mean(far > np.quantile(usual, 0.95)))
 
 
 def _valid(sequences: Sequence[str], modality: Modality) -> list[str]:

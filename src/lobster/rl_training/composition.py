@@ -1,4 +1,4 @@
-"""How often each letter comes in the proteins or genes that a policy writes, held where the policy started."""
+"""What proteins or genes that a policy writes are made of, all together and each, held where the policy started."""
 
 from string import ascii_uppercase
 from typing import Any, Self
@@ -31,16 +31,18 @@ class Composition:
     """Keeps a policy from changing how often it writes each letter, and the end, while it learns what to write where.
 
     The quickest way to a higher likelihood often is another composition: alanine in proteins, G and C in genes, and
-    anything shorter. Two things are done about it with each batch:
+    anything shorter; or, where all letters together are held, sequences that are each made of few of them, such as genes rich in A
+    and T beside others rich in G and C. Two things are done about it with each batch:
 
-    1. What the letters' counts explain of the advantages, by linear regression over about the last ten batches, is taken from
-       them. The gradient of what remains moves no letter's frequency, to first order.
+    1. What the letters' counts, and how uneven they are (Pearson's chi-squared of each sequence), explain of the advantages,
+       by linear regression over about the last ten batches, is taken from them. The gradient of what remains changes none of these,
+       to first order.
     2. What still drifts, noise above all, is taken back in the output layer: with h̄ the mean hidden state, the row of a token
        is lowered by (0.3 · d_a + 0.03 · Σ d_a over the batches so far) · h̄ / |h̄|² for each letter a in it, as if it had a
        bias; d_a = log(q_a / p_a), p are the shares of the letters at the start, q those of late. In the coordinates of an optimizer such as Adam this direction, in which every
        position agrees, is the fastest of all.
 
-    It is the whole of what is written that is held: a sequence may differ as it likes.
+    It is the whole of what is written that is held, and how much sequences differ from it, not each sequence.
 
     Args:
         came: How often each letter came at the start, (letters,).
@@ -64,24 +66,28 @@ class Composition:
         self.latest = torch.zeros_like(self.start)
         self.hidden: torch.Tensor | None = None
         self._drifts = torch.zeros_like(self.start)  # their sum
-        self._moments = torch.zeros(2 * [len(self.start) + 1], dtype=torch.float64)
+        self._moments = torch.zeros(2 * [len(self.start) + 2], dtype=torch.float64)
 
     def unexplained(self, came: torch.Tensor, advantages: torch.Tensor, group: int) -> torch.Tensor:
         """Return what the letters do not explain of the advantages of sequences that are learned from, (batch,).
 
         Args:
-            came: How often each letter comes in each sequence, (batch, letters).
+            came: How often each letter comes in each sequence, (batch, letters); no letter at all where it is not learned from.
             advantages: How much better each sequence is than others of its group, (batch,).
             group: Sequences in a row that answer one prompt.
         """
         came = came[:, self.common.to(came.device)].double().cpu()
         lengths = came.sum(1, keepdim=True)
+        expected = lengths.clamp_min(1) * self.start
         excess = (came - lengths * self.start) / (lengths.mean().clamp_min(1) * self.start).sqrt()
-        rows = torch.column_stack([excess, advantages.double().cpu()]).unflatten(0, (-1, group))
-        rows = (rows - rows.mean(1, keepdim=True)).flatten(0, 1)
+        unevenness = (came - expected).square().div(expected).mean(1)
+        rows = torch.column_stack([excess, unevenness, advantages.double().cpu()]).unflatten(0, (-1, group))
+        learned = (lengths > 0).unflatten(0, (-1, group))
+        means = (rows * learned).sum(1, keepdim=True) / learned.sum(1, keepdim=True).clamp_min(1)
+        rows = ((rows - means) * learned).flatten(0, 1)
         self._moments = _REMEMBERED * self._moments + rows.T @ rows
         # Ridge regression: a letter that hardly varies explains nothing.
-        squares = self._moments[:-1, :-1] + torch.eye(len(self.start), dtype=torch.float64)
+        squares = self._moments[:-1, :-1] + torch.eye(len(self.start) + 1, dtype=torch.float64)
         explained = rows[:, :-1] @ torch.linalg.solve(squares, self._moments[:-1, -1])
         return advantages - explained.to(advantages)
 

@@ -62,8 +62,8 @@ class DiversityMemory:
         scaffold: str = "murcko",
         bucket_size: int = 50,
         decay: str = "linear",
-        floor: float = 0.96,
-        crowding: float = 0.8,
+        floor: float = 0.95,
+        crowding: float = 0.7,
         identity: float | None = 0.8,
     ):
         for name, value, known in (("scaffold", scaffold, SCAFFOLDS), ("decay", decay, DECAYS)):

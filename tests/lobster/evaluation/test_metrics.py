@@ -2,6 +2,7 @@
 
 import json
 import math
+import random
 from dataclasses import asdict
 
 import pytest
@@ -15,6 +16,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from lobster.constants import Modality
 from lobster.evaluation import (
+    biased_composition,
     frequency_difference,
     identity,
     internal_diversity,
@@ -186,6 +188,18 @@ def test_frequencies_by_hand():
     assert frequency_difference(["AC"], ["AC" * 200 + "G"]) == pytest.approx(200.5 / 200 - 1)  # G is too rare to count
     assert frequency_difference(["A"], ["AC"]) == 1
     assert math.isnan(frequency_difference(["A"], []))
+
+
+def test_what_is_made_of_few_letters_is_biased_whatever_all_of_it_is_made_of():
+    rng = random.Random(0)
+    real = ["".join(rng.choices("ACGT", k=100)) for _ in range(400)]
+    rich = ["".join(rng.choices("ACGT", weights, k=100)) for weights in 100 * [(4, 1, 1, 4), (1, 4, 4, 1)]]
+    fresh = ["".join(rng.choices("ACGT", k=100)) for _ in range(400)]
+    assert frequency_difference(rich, real) < 0.05
+    assert biased_composition(rich, real) > 0.95
+    assert biased_composition(fresh, real) < 0.1
+    assert biased_composition(real, real) == 0.05
+    assert math.isnan(biased_composition([], real))
 
 
 @pytest.mark.parametrize(

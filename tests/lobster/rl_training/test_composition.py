@@ -44,6 +44,34 @@ def test_what_is_left_of_an_advantage_goes_up_with_no_token(generator):
     assert related[2, 3:].abs().max() < 0.1
 
 
+def test_what_is_left_of_an_advantage_does_not_go_up_with_unevenness(generator):
+    """Sequences rich in the first letter and others rich in the second: together they have as many of both."""
+    held = Composition(torch.tensor([500, 500]))
+    batches = []
+    for _ in range(30):
+        first = torch.randint(0, 51, (GROUP,), generator=generator)
+        counts = torch.stack([first, 50 - first], dim=1)
+        order = torch.randn(GROUP, generator=generator)
+        uneven = (first - 25.0).square() / 100
+        advantages = order + uneven
+        left = held.unexplained(counts, advantages - advantages.mean(), GROUP)
+        batches.append(torch.column_stack([order, advantages, left, uneven]))
+    related = torch.cat(batches[10:]).T.corrcoef()
+    assert related[1, 3] > 0.8
+    assert related[0, 2] > 0.95
+    assert abs(related[2, 3]) < 0.1
+
+
+def test_what_is_not_learned_from_explains_nothing(generator):
+    counts, advantages = written(generator, torch.zeros(4)), torch.randn(GROUP, generator=generator)
+    left = Composition(torch.full((4,), 250)).unexplained(counts, advantages - advantages.mean(), GROUP)
+    more = torch.cat([counts, torch.zeros_like(counts)])
+    loud = torch.cat([advantages - advantages.mean(), torch.full((GROUP,), 100.0)])
+    assert torch.allclose(
+        Composition(torch.full((4,), 250)).unexplained(more, loud, 2 * GROUP)[:GROUP], left, atol=5e-3
+    )
+
+
 def test_each_prompt_may_have_its_own_composition(generator):
     held = Composition(written(generator, torch.zeros(4), 1000).sum(0))
     kinds = [torch.tensor([3.0, 0, 0, 0]), torch.tensor([0, 3.0, 0, 0])]

@@ -43,6 +43,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "beta 0.1": {"beta": 0.1},
     "beta 0.5": {"beta": 0.5},
     "no scaffolds": {"diversity": {"floor": 1.0}},
+    "no crowding": {"diversity": {"crowding": 0.0}},
     "composition not held": {"hold_composition": False},
     "floor 0.85": {"diversity": {"floor": 0.85}},
     "full buckets of 200 pay nothing": {"diversity": {"bucket_size": 200, "decay": "hard", "floor": 0.0}},

@@ -78,11 +78,13 @@ class Composition:
         """
         came = came[:, self.common.to(came.device)].double().cpu()
         lengths = came.sum(1, keepdim=True)
+        learned = lengths > 0
+        usual = (lengths.sum() / learned.sum().clamp_min(1)).clamp_min(1)
         expected = lengths.clamp_min(1) * self.start
-        excess = (came - lengths * self.start) / (lengths.mean().clamp_min(1) * self.start).sqrt()
+        excess = (came - expected) / (usual * self.start).sqrt()
         unevenness = (came - expected).square().div(expected).mean(1)
         rows = torch.column_stack([excess, unevenness, advantages.double().cpu()]).unflatten(0, (-1, group))
-        learned = (lengths > 0).unflatten(0, (-1, group))
+        learned = learned.unflatten(0, (-1, group))
         means = (rows * learned).sum(1, keepdim=True) / learned.sum(1, keepdim=True).clamp_min(1)
         rows = ((rows - means) * learned).flatten(0, 1)
         self._moments = _REMEMBERED * self._moments + rows.T @ rows

@@ -12,7 +12,7 @@ How the set-up differs from TRL's defaults, and why (measurements: `docs/reward_
    completions ended up cut.
 6. A failure weighs no more than three spreads (`without_outliers`), and ``max_grad_norm=0.15``: a batch with one failure, 0 among
    sevens, would have several times the gradient of one without.
-7. Proteins and genes are written of the letters that they were written of at the start, and as long (`Composition`);
+7. Proteins and genes are written of the letters that they were written of at the start, each as mixed and as long (`Composition`);
    ``hold_composition=False`` turns that off.
 8. ``disable_dropout=True``: TRL generates in training mode.
 9. Without a GPU: ``use_cpu=True``, ``bf16=False`` and no activation checkpointing (bfloat16 ran 100 times slower than
@@ -165,10 +165,16 @@ class UmeGRPOTrainer(GRPOTrainer):
             self._metrics["train"]["composition/drift"].append(self._composition.largest_drift())
             output = self.accelerator.unwrap_model(model).get_output_embeddings().weight
             if output.requires_grad and not (self.is_deepspeed_enabled or self.is_fsdp_enabled):
-                pace = self._get_learning_rate() / self.args.learning_rate
-                self._composition.correct(output, self._letters, pace)
+                self._composition.correct(output, self._letters, self._pace())
         first = self.accelerator.process_index * len(inputs)
         return batch | {"advantages": advantages[first : first + len(inputs)]}
+
+    def _pace(self) -> float:
+        """Return the learning rate as a share of the one that the schedule began with or warms up to."""
+        optimizer: Any = self.optimizer
+        group = optimizer.param_groups[0]
+        begun = group.get("initial_lr", group["lr"])
+        return float(group["lr"] / begun) if begun else 0.0
 
     def _writes_letters(self) -> bool:
         """Say whether most molecules of the first batch, of all processes, are proteins or nucleotides."""

@@ -6,7 +6,7 @@ from string import ascii_uppercase
 import pytest
 import torch
 from datasets import Dataset
-from transformers import AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from lobster.evaluation import sample
 from lobster.model.checkpoints import find_model
@@ -68,7 +68,7 @@ def test_what_is_not_learned_from_explains_nothing(generator):
     more = torch.cat([counts, torch.zeros_like(counts)])
     loud = torch.cat([advantages - advantages.mean(), torch.full((GROUP,), 100.0)])
     assert torch.allclose(
-        Composition(torch.full((4,), 250)).unexplained(more, loud, 2 * GROUP)[:GROUP], left, atol=5e-3
+        Composition(torch.full((4,), 250)).unexplained(more, loud, 2 * GROUP)[:GROUP], left, atol=1e-6
     )
 
 
@@ -208,3 +208,31 @@ def test_a_reward_for_alanine_makes_no_alanine_where_it_is_held(hold, least, mos
     trainer.train()
     after = frequency(sample(trainer.model, trainer.processing_class, 512, max_new_tokens=24), "A")
     assert least < after / before < most
+
+
+@pytest.mark.parametrize("rate", [0.0, 1e-4])
+def test_an_optimizer_of_ones_own_sets_the_pace(tiny_ume, tmp_path, rate):
+    """The arguments' learning rate says nothing about it; at 0 nothing moves, the output layer included."""
+    folder = find_model("protein-policy-3M")
+    policy = AutoModelForCausalLM.from_pretrained(folder, dtype="float32")
+    before = policy.get_output_embeddings().weight.detach().clone()
+    trainer = create_ume_grpo_trainer(
+        policy,
+        tiny_ume,
+        Dataset.from_dict({"prompt": [""] * 8, "modality": ["amino_acid"] * 8}),
+        output_dir=tmp_path,
+        processing_class=AutoTokenizer.from_pretrained(folder),
+        mask_truncated_completions=False,
+        optimizers=(torch.optim.SGD(policy.parameters(), lr=rate), None),
+        per_device_train_batch_size=16,
+        num_generations=16,
+        max_completion_length=24,
+        learning_rate=1e-9,
+        max_steps=3,
+        save_strategy="no",
+        report_to="none",
+    )
+    trainer.train()
+    moved = (policy.get_output_embeddings().weight.detach().cpu() - before).abs().max()
+    assert (moved == 0) == (rate == 0)
+    assert moved < 1

@@ -28,11 +28,11 @@ from lobster.model.checkpoints import find_model
 from lobster.pretraining.corpus import read_sequences
 from lobster.rl_training import UmeRewardFunction, create_ume_grpo_trainer
 
-# Policies, reward temperatures of one to five times the spread of the scores of what they write, and learning rates.
+# Policies, reward temperatures of half to twice the spread of the scores of what they write, and learning rates.
 POLICIES = {
     Modality.SMILES: ("smiles-policy-3M", 0.1, 5e-4),
     Modality.AMINO_ACID: ("protein-policy-3M", 0.01, 2.5e-4),
-    Modality.NUCLEOTIDE: ("coding-policy-3M", 0.03, 2.5e-4),
+    Modality.NUCLEOTIDE: ("coding-policy-3M", 0.015, 2.5e-4),
 }
 REJECTION = (0.5, 0.25, 0.15, 0.1)
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -134,7 +134,8 @@ def run(name: str, seed: int, start: Path, ume: Ume, arguments: argparse.Namespa
     after = measure(draw(trainer.model, trainer.processing_class, arguments.samples, 1000 + seed), ume, arguments)
     last = trainer.state.log_history[-2]
     facts = {"setting": name, "seed": seed, "steps": arguments.steps}
-    return facts | after | {"kl": last.get("kl"), "drift": last.get("composition/drift"), "seconds": round(seconds)}
+    ends = {name: last.get(name) for name in ("kl", "composition/drift", "composition/unevenness")}
+    return facts | after | ends | {"seconds": round(seconds)}
 
 
 def draw(model: Any, tokenizer: Any, count: int, seed: int) -> list[str]:

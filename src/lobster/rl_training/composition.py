@@ -12,6 +12,9 @@ _REMEMBERED = 0.9  # what is left of the regression's sums after another batch
 _CORRECTED = 0.3  # of a drift, with each batch
 _PUSHED = 0.03  # of the sum of the drifts so far: what pushes a letter all the time
 _PRIOR = 1000  # letters as frequent as at the start, added to the latest: what is rare says little
+_LATEST = 0.2  # of the latest unevenness, what another batch says
+_OPPOSED = 2.0  # spreads of the advantages for a spread of unevenness, where that has grown e-fold
+_OPPOSED_LONG = 0.1  # of the sum of its drifts so far
 
 
 def letters_of_tokens(tokenizer: PreTrainedTokenizerBase, vocabulary: int) -> torch.Tensor:
@@ -32,28 +35,31 @@ class Composition:
 
     The quickest way to a higher likelihood often is another composition: alanine in proteins, G and C in genes, and
     anything shorter; or, where all letters together are held, sequences that are each made of few of them, such as genes rich in A
-    and T beside others rich in G and C. Two things are done about it with each batch:
+    and T beside others rich in G and C. Three things are done about it with each batch:
 
     1. What the letters' counts, and how uneven they are (Pearson's chi-squared of each sequence), explain of the advantages,
-       by linear regression over about the last ten batches, is taken from them. The gradient of what remains changes none of these,
-       to first order.
+       by linear regression over about the last ten batches, is taken from them. What remains has nothing to do with them.
     2. What still drifts, noise above all, is taken back in the output layer: with h̄ the mean hidden state, the row of a token
        is lowered by (0.3 · d_a + 0.03 · Σ d_a over the batches so far) · h̄ / |h̄|² for each letter a in it, as if it had a
        bias; d_a = log(q_a / p_a), p are the shares of the letters at the start, q those of late. In the coordinates of an optimizer such as Adam this direction, in which every
        position agrees, is the fastest of all.
+    3. What has nothing to do with unevenness changes it nonetheless, for a policy shares its weights among all that it writes. So
+       each spread of unevenness costs (2 · u + 0.1 · Σ u) spreads of the advantages, u being the logarithm of the mean
+       unevenness of late over that at the start, at most 1.
 
     It is the whole of what is written that is held, and how much sequences differ from it, not each sequence.
 
     Args:
-        came: How often each letter came at the start, (letters,).
+        came: How often each letter came in each sequence that was written at the start, (sequences, letters).
 
     Attributes:
         common: Which letters are held: all but rare ones, (letters,).
         start, latest: Their shares at the start, and their counts of late, (held,).
+        start_unevenness, latest_unevenness: The mean of sequences, at the start and of late, ().
         hidden: The mean of what the output layer was given lately, float64, (width,).
 
     >>> came = torch.tensor([[1, 1, 2, 0], [4, 0, 0, 0], [0, 4, 0, 0], [0, 0, 4, 0]] * 25)
-    >>> held = Composition(came.sum(0))
+    >>> held = Composition(came)
     >>> liked = came[:, 0].double() - came[:, 0].double().mean()  # who is paid for the first letter
     >>> round(liked.std().item(), 2), round(held.unexplained(came, liked, group=100).std().item(), 2)
     (1.65, 0.01)
@@ -61,15 +67,21 @@ class Composition:
 
     def __init__(self, came: torch.Tensor):
         came = came.double().cpu()
-        self.common = came >= _COMMON * came.sum()
-        self.start = came[self.common] / came[self.common].sum()
+        total = came.sum(0)
+        self.common = total >= _COMMON * total.sum()
+        self.start = total[self.common] / total[self.common].sum()
+        self.start_unevenness = self._unevenness(came[:, self.common]).mean()
+        self.latest_unevenness = self.start_unevenness
         self.latest = torch.zeros_like(self.start)
         self.hidden: torch.Tensor | None = None
         self._drifts = torch.zeros_like(self.start)  # their sum
+        self._unevenness_drifts = torch.zeros_like(self.start_unevenness)
         self._moments = torch.zeros(2 * [len(self.start) + 2], dtype=torch.float64)
 
     def unexplained(self, came: torch.Tensor, advantages: torch.Tensor, group: int) -> torch.Tensor:
         """Return what the letters do not explain of the advantages of sequences that are learned from, (batch,).
+
+        Less for uneven ones where they have become more so.
 
         Args:
             came: How often each letter comes in each sequence, (batch, letters); no letter at all where it is not learned from.
@@ -80,9 +92,8 @@ class Composition:
         lengths = came.sum(1, keepdim=True)
         learned = lengths > 0
         usual = (lengths.sum() / learned.sum().clamp_min(1)).clamp_min(1)
-        expected = lengths.clamp_min(1) * self.start
-        excess = (came - expected) / (usual * self.start).sqrt()
-        unevenness = (came - expected).square().div(expected).mean(1)
+        excess = (came - lengths * self.start) / (usual * self.start).sqrt()
+        unevenness = self._unevenness(came)
         rows = torch.column_stack([excess, unevenness, advantages.double().cpu()]).unflatten(0, (-1, group))
         learned = learned.unflatten(0, (-1, group))
         means = (rows * learned).sum(1, keepdim=True) / learned.sum(1, keepdim=True).clamp_min(1)
@@ -90,8 +101,16 @@ class Composition:
         self._moments = _REMEMBERED * self._moments + rows.T @ rows
         # Ridge regression: a letter that hardly varies explains nothing.
         squares = self._moments[:-1, :-1] + torch.eye(len(self.start) + 1, dtype=torch.float64)
-        explained = rows[:, :-1] @ torch.linalg.solve(squares, self._moments[:-1, -1])
-        return advantages - explained.to(advantages)
+        slopes = torch.linalg.solve(squares, self._moments[:-1, -1])
+        left = rows[:, -1] - rows[:, :-1] @ slopes
+        if learned.any():
+            latest = unevenness[learned.flatten()].mean()
+            self.latest_unevenness = (1 - _LATEST) * self.latest_unevenness + _LATEST * latest
+        drift = self._unevenness_drift().clamp(-1, 1)
+        self._unevenness_drifts = self._unevenness_drifts + drift
+        opposed = _OPPOSED * drift + _OPPOSED_LONG * self._unevenness_drifts
+        slopes[-1] += opposed * left.std() / rows[:, -2].std().clamp_min(1e-6)
+        return advantages - (rows[:, :-1] @ slopes).to(advantages)
 
     def remember(self, came: torch.Tensor) -> None:
         """Remember how often each letter came in a batch, what was cut included, (letters,)."""
@@ -100,6 +119,19 @@ class Composition:
     def largest_drift(self) -> float:
         """Return by what share the letter that drifted most is more or less frequent than at the start."""
         return self._drift().expm1().abs().max().item()
+
+    def unevenness(self) -> float:
+        """Return how many times as uneven sequences are as at the start."""
+        return self._unevenness_drift().exp().item()
+
+    def _unevenness(self, came: torch.Tensor) -> torch.Tensor:
+        """Return Pearson's chi-squared of each sequence by the number of letters, (sequences,); 0 where nothing came."""
+        expected = came.sum(1, keepdim=True).clamp_min(1) * self.start
+        return (came - expected).square().div(expected).mean(1) * (came.sum(1) > 0)
+
+    def _unevenness_drift(self) -> torch.Tensor:
+        least = torch.finfo(self.start.dtype).tiny
+        return (self.latest_unevenness.clamp_min(least) / self.start_unevenness.clamp_min(least)).log()
 
     def _drift(self) -> torch.Tensor:
         latest = _PRIOR * self.start + self.latest

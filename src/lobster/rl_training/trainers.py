@@ -163,6 +163,7 @@ class UmeGRPOTrainer(GRPOTrainer):
             advantages = self._composition.unexplained(learned, advantages, group)
             self._composition.remember(written.sum(0))
             self._metrics["train"]["composition/drift"].append(self._composition.largest_drift())
+            self._metrics["train"]["composition/unevenness"].append(self._composition.unevenness())
             output = self.accelerator.unwrap_model(model).get_output_embeddings().weight
             if output.requires_grad and not (self.is_deepspeed_enabled or self.is_fsdp_enabled):
                 self._composition.correct(output, self._letters, self._pace())
@@ -184,13 +185,13 @@ class UmeGRPOTrainer(GRPOTrainer):
         return molecules > 2 * smiles
 
     def _letters_at_the_start(self, prompts: list[Any]) -> torch.Tensor:
-        """Return how often the policy writes each letter before it learns, (letters,)."""
-        came = torch.zeros(self._letters.shape[1], device=self.accelerator.device)
+        """Return how often each letter comes in what the policy writes before it learns, (sequences, letters)."""
+        came = []
         for _ in range(-(-_START // (len(prompts) * self.accelerator.num_processes))):
             for completion in self._generate(prompts)[1]:
-                ids = torch.tensor([completion], device=came.device)
-                came += self._count_letters(ids, torch.ones_like(ids))[0]
-        return self.accelerator.reduce(came)
+                ids = torch.tensor([completion], device=self.accelerator.device)
+                came.append(self._count_letters(ids, torch.ones_like(ids)))
+        return self.accelerator.gather(torch.cat(came))
 
     @cached_property
     def _letters(self) -> torch.Tensor:

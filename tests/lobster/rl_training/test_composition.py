@@ -29,7 +29,7 @@ def written(generator: torch.Generator, logits: torch.Tensor, count: int = GROUP
 
 
 def test_what_is_left_of_an_advantage_goes_up_with_no_token(generator):
-    held = Composition(written(generator, torch.zeros(6), 1000).sum(0))
+    held = Composition(written(generator, torch.zeros(6), 1000))
     batches = []
     for _ in range(30):
         counts = written(generator, torch.zeros(6))
@@ -46,7 +46,8 @@ def test_what_is_left_of_an_advantage_goes_up_with_no_token(generator):
 
 def test_what_is_left_of_an_advantage_does_not_go_up_with_unevenness(generator):
     """Sequences rich in the first letter and others rich in the second: together they have as many of both."""
-    held = Composition(torch.tensor([500, 500]))
+    start = torch.randint(0, 51, (1000,), generator=generator)
+    held = Composition(torch.stack([start, 50 - start], dim=1))
     batches = []
     for _ in range(30):
         first = torch.randint(0, 51, (GROUP,), generator=generator)
@@ -62,18 +63,53 @@ def test_what_is_left_of_an_advantage_does_not_go_up_with_unevenness(generator):
     assert abs(related[2, 3]) < 0.1
 
 
+@pytest.mark.parametrize(("now", "sign"), [(0.9, -1), (0.3, 0), (0.0, 1)])
+def test_what_has_become_more_uneven_or_less_is_led_back(generator, now, sign):
+    """By what nothing else says: the advantages are noise."""
+
+    def sequences(spread: float, count: int) -> torch.Tensor:
+        return torch.stack(
+            [written(generator, spread * torch.randn(8, generator=generator), 1)[0] for _ in range(count)]
+        )
+
+    held = Composition(sequences(0.3, 2000))
+    batches = []
+    for _ in range(20):
+        counts = sequences(now, GROUP)
+        expected = counts.sum(1, keepdim=True) / 8
+        uneven = ((counts - expected).square() / expected).mean(1)
+        advantages = torch.randn(GROUP, generator=generator)
+        advantages = advantages - advantages.mean()
+        left = held.unexplained(counts, advantages, GROUP)
+        batches.append(torch.column_stack([advantages, left, uneven]))
+    noise, led = torch.cat(batches[10:]).T.corrcoef()[:2, 2]
+    assert noise.abs() < 0.1
+    assert led.abs() < 0.2 if sign == 0 else sign * led > 0.4
+    assert (held.unevenness() > 1.2, held.unevenness() < 0.8) == (sign < 0, sign > 0)
+
+
+def test_a_policy_that_wrote_one_sequence_may_write_others():
+    """Its unevenness was 0: what is above it has no scale."""
+    held = Composition(torch.tensor([[25, 25]] * 10))
+    left = held.unexplained(
+        torch.tensor([[25, 25], [50, 0], [20, 30], [0, 50]]), torch.tensor([1.0, 1.0, -1.0, -1.0]), 4
+    )
+    assert left.isfinite().all()
+    assert left.abs().max() < 10
+
+
 def test_what_is_not_learned_from_explains_nothing(generator):
     counts, advantages = written(generator, torch.zeros(4)), torch.randn(GROUP, generator=generator)
-    left = Composition(torch.full((4,), 250)).unexplained(counts, advantages - advantages.mean(), GROUP)
+    left = Composition(torch.full((4, 4), 250)).unexplained(counts, advantages - advantages.mean(), GROUP)
     more = torch.cat([counts, torch.zeros_like(counts)])
     loud = torch.cat([advantages - advantages.mean(), torch.full((GROUP,), 100.0)])
     assert torch.allclose(
-        Composition(torch.full((4,), 250)).unexplained(more, loud, 2 * GROUP)[:GROUP], left, atol=1e-6
+        Composition(torch.full((4, 4), 250)).unexplained(more, loud, 2 * GROUP)[:GROUP], left, atol=1e-6
     )
 
 
 def test_each_prompt_may_have_its_own_composition(generator):
-    held = Composition(written(generator, torch.zeros(4), 1000).sum(0))
+    held = Composition(written(generator, torch.zeros(4), 1000))
     kinds = [torch.tensor([3.0, 0, 0, 0]), torch.tensor([0, 3.0, 0, 0])]
     counts = torch.cat([written(generator, kind) for kind in kinds])
     advantages = torch.randn(2, GROUP, generator=generator)
@@ -85,7 +121,7 @@ def test_a_drift_is_taken_back_in_the_output_layer(generator):
     hidden, vocabulary = torch.randn(16, generator=generator), 6
     output = torch.randn(vocabulary, 16, generator=generator) / 4
     before = (output @ hidden).softmax(-1)
-    held = Composition((before * 1e6).long())
+    held = Composition((before * 1e6).long()[None])
     output[2] += 1.5 * hidden / hidden.dot(hidden)
     assert (output @ hidden).softmax(-1)[2] > 1.5 * before[2]
     for _ in range(20):
@@ -98,7 +134,7 @@ def test_a_drift_is_taken_back_in_the_output_layer(generator):
 
 
 def test_nothing_is_corrected_before_the_layer_was_seen(generator):
-    held, output = Composition(torch.tensor([50, 50])), torch.ones(2, 4)
+    held, output = Composition(torch.tensor([[50, 50]])), torch.ones(2, 4)
     held.remember(torch.tensor([9, 1]))
     held.correct(output, torch.eye(2))
     assert torch.equal(output, torch.ones(2, 4))
@@ -107,7 +143,7 @@ def test_nothing_is_corrected_before_the_layer_was_seen(generator):
 def test_a_policy_that_learns_slowly_is_corrected_slowly():
     outputs = torch.zeros(2, 2, 3)
     for pace, output in zip((1.0, 0.25), outputs, strict=True):
-        held = Composition(torch.tensor([50, 50]))
+        held = Composition(torch.tensor([[50, 50]]))
         held.hidden = torch.ones(3, dtype=torch.float64)
         held.remember(torch.tensor([900, 100]))
         held.correct(output, torch.eye(2), pace)
@@ -116,7 +152,7 @@ def test_a_policy_that_learns_slowly_is_corrected_slowly():
 
 
 def test_rare_letters_are_left_alone():
-    held = Composition(torch.tensor([5000, 4999, 1, 0]))
+    held = Composition(torch.tensor([[5000, 4999, 1, 0]]))
     assert held.common.tolist() == [True, True, False, False]
     counts = torch.tensor([[5, 5, 40, 0], [5, 5, 0, 40]])
     assert held.unexplained(counts, torch.tensor([1.0, -1.0]), 2).tolist() == [1.0, -1.0]
@@ -138,7 +174,7 @@ def test_tokens_of_several_letters_are_read_as_letters():
 def test_letters_are_taken_back_through_the_tokens_that_hold_them():
     """Pairs of two letters: what is written too often is the first."""
     letters, hidden = torch.tensor([[2, 0], [1, 1], [1, 1], [0, 2]]), torch.ones(3)
-    held, output = Composition(torch.tensor([40, 40])), torch.zeros(4, 3)
+    held, output = Composition(torch.tensor([[40, 40]])), torch.zeros(4, 3)
     held.hidden = hidden.double()
     for _ in range(3):
         held.remember(torch.tensor([40, 20, 20, 10]) @ letters)
@@ -148,7 +184,7 @@ def test_letters_are_taken_back_through_the_tokens_that_hold_them():
 
 
 def test_it_goes_on_from_json_as_it_would_have(generator):
-    held = Composition(written(generator, torch.zeros(5), 1000).sum(0))
+    held = Composition(written(generator, torch.zeros(5), 1000))
     held.unexplained(written(generator, torch.zeros(5)), torch.randn(GROUP, generator=generator), GROUP)
     held.hidden = torch.randn(8, generator=generator).double()
     again = Composition.restored(json.loads(json.dumps(held.state())))
@@ -208,6 +244,41 @@ def test_a_reward_for_alanine_makes_no_alanine_where_it_is_held(hold, least, mos
     trainer.train()
     after = frequency(sample(trainer.model, trainer.processing_class, 512, max_new_tokens=24), "A")
     assert least < after / before < most
+
+
+def extremes(completions: list[str], **_: object) -> list[float]:
+    return [abs(frequency([text], "G") + frequency([text], "C") - 0.47) if text else 0.0 for text in completions]
+
+
+@pytest.mark.parametrize(("hold", "least", "most"), [(True, 0.6, 1.6), (False, 3.0, 20.0)])
+def test_a_reward_for_few_letters_in_each_makes_them_no_fewer_where_they_are_held(
+    hold, least, most, tiny_ume, tmp_path
+):
+    """Genes rich in A and T, and others in G and C: together they may have the letters of the start."""
+    trainer = create_ume_grpo_trainer(
+        "coding-policy-3M",
+        tiny_ume,
+        Dataset.from_dict({"prompt": [""] * 8, "modality": ["nucleotide"] * 8}),
+        output_dir=tmp_path,
+        hold_composition=hold,
+        reward_funcs=extremes,
+        reward_weights=[0.0, 10.0],
+        mask_truncated_completions=False,
+        per_device_train_batch_size=64,
+        num_generations=64,
+        max_completion_length=24,
+        learning_rate=5e-4,
+        max_steps=16,
+        save_strategy="no",
+        report_to="none",
+    )
+    before, after = [], []
+    for found, trained in ((before, False), (after, True)):
+        if trained:
+            trainer.train()
+        found += extremes(sample(trainer.model, trainer.processing_class, 512, max_new_tokens=24))
+    change = sum(value**2 for value in after) / sum(value**2 for value in before)
+    assert least < change < most
 
 
 @pytest.mark.parametrize("rate", [0.0, 1e-4])

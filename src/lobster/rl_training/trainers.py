@@ -291,7 +291,8 @@ def create_ume_grpo_trainer(
         train_dataset: Prompts in a column `prompt`; a column `modality` says what each completion must be.
         eval_dataset: Prompts to evaluate on.
         output_dir: Where checkpoints and the policy go.
-        reward_temperature: What the score is divided by; lower pushes harder.
+        reward_temperature: What the score is divided by; lower pushes harder. 0.1 suits SMILES, 0.01 proteins and 0.015 coding
+            sequences, whose scores are smaller and closer together.
         reward_batch_size: Memory for scoring, in sequences of the encoder's `max_length`.
         scoring: What makes a score of a completion: a `ScoringFunction`, or the YAML file that describes one; by default
             the pseudo-likelihood, lowered for sequences of low complexity.

@@ -15,6 +15,7 @@ _PRIOR = 1000  # letters as frequent as at the start, added to the latest: what 
 _LATEST = 0.2  # of the latest unevenness, what another batch says
 _OPPOSED = 2.0  # spreads of the advantages for a spread of unevenness, where that has grown e-fold
 _OPPOSED_LONG = 0.1  # of the sum of its drifts so far
+_LONGEST = 20.0  # that sum
 
 
 def letters_of_tokens(tokenizer: PreTrainedTokenizerBase, vocabulary: int) -> torch.Tensor:
@@ -45,7 +46,7 @@ class Composition:
        position agrees, is the fastest of all.
     3. What has nothing to do with unevenness changes it nonetheless, for a policy shares its weights among all that it writes. So
        each spread of unevenness costs (2 · u + 0.1 · Σ u) spreads of the advantages, u being the logarithm of the mean
-       unevenness of late over that at the start, at most 1.
+       unevenness of late over that at the start, at most 1, and its sum at most 20.
 
     It is the whole of what is written that is held, and how much sequences differ from it, not each sequence.
 
@@ -107,7 +108,7 @@ class Composition:
             latest = unevenness[learned.flatten()].mean()
             self.latest_unevenness = (1 - _LATEST) * self.latest_unevenness + _LATEST * latest
         drift = self._unevenness_drift().clamp(-1, 1)
-        self._unevenness_drifts = self._unevenness_drifts + drift
+        self._unevenness_drifts = (self._unevenness_drifts + drift).clamp(-_LONGEST, _LONGEST)
         opposed = _OPPOSED * drift + _OPPOSED_LONG * self._unevenness_drifts
         slopes[-1] += opposed * left.std() / rows[:, -2].std().clamp_min(1e-6)
         return advantages - (rows[:, :-1] @ slopes).to(advantages)

@@ -153,7 +153,7 @@ class UmeGRPOTrainer(GRPOTrainer):
         if self.hold_composition and self._composition is None:
             self.hold_composition = self._writes_letters()
             if self.hold_composition:
-                self._composition = Composition(self._letters_at_the_start([row["prompt"] for row in inputs]))
+                self._composition = Composition(self._letters_at_the_start(inputs))
         if self._composition is not None:
             ids = batch["completion_ids"]
             ended = torch.isin(ids, torch.tensor(self.eos_token_ids, device=ids.device))
@@ -184,11 +184,21 @@ class UmeGRPOTrainer(GRPOTrainer):
         molecules, smiles = self.accelerator.reduce(counts).tolist()
         return molecules > 2 * smiles
 
-    def _letters_at_the_start(self, prompts: list[Any]) -> torch.Tensor:
-        """Return how often each letter comes in what the policy writes before it learns, (sequences, letters)."""
+    def _letters_at_the_start(self, inputs: list[dict[str, Any]]) -> torch.Tensor:
+        """Return how often each letter comes in what the policy writes before it learns, (sequences, letters).
+
+        To prompts from all over the data set; of a stream, to those of the first batch.
+        """
+        rows, batch, processes = self.train_dataset, len(inputs), self.accelerator.num_processes
+        count = -(-_START // (batch * processes)) * batch * processes
+        if isinstance(rows, Dataset):
+            mine = range(self.accelerator.process_index, count, processes)
+            prompts = [rows[i * len(rows) // count]["prompt"] for i in mine]
+        else:
+            prompts = [row["prompt"] for row in inputs] * (count // (batch * processes))
         came = []
-        for _ in range(-(-_START // (len(prompts) * self.accelerator.num_processes))):
-            for completion in self._generate(prompts)[1]:
+        for first in range(0, len(prompts), batch):
+            for completion in self._generate(prompts[first : first + batch])[1]:
                 ids = torch.tensor([completion], device=self.accelerator.device)
                 came.append(self._count_letters(ids, torch.ones_like(ids)))
         return self.accelerator.gather(torch.cat(came))

@@ -215,6 +215,23 @@ def test_with_peft_letters_are_taken_from_the_advantages_and_the_output_layer_is
     assert torch.equal(before, trainer.model.get_output_embeddings().weight)
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_the_start_of_a_composition_is_what_all_prompts_are_answered(stream, tiny_ume, tmp_path):
+    starts = ["M" + first + second for first in "ACDEFGHIKL" for second in "ACDEFGHIKL"]
+    rows = Dataset.from_dict({"prompt": starts, "modality": ["amino_acid"] * 100})
+    trainer = create_ume_grpo_trainer(
+        "protein-policy-3M", tiny_ume, rows.to_iterable_dataset() if stream else rows, output_dir=tmp_path, **SMALL
+    )
+    asked, generate = [], trainer._generate
+    trainer._generate = lambda prompts: (asked.append(prompts), generate(prompts))[1]
+    trainer.train()
+    before = asked[1 : -(SMALL["max_steps"] - 1)]  # between the first batch and the second
+    assert sum(map(len, before)) == 512
+    assert {len(prompts) for prompts in before} == {SMALL["per_device_train_batch_size"]}
+    answered = {prompt for prompts in before for prompt in prompts}
+    assert answered == set(asked[0]) if stream else answered == set(starts)
+
+
 def test_the_composition_of_smiles_is_not_held(tiny_policy, tiny_ume, prompts, tmp_path):
     trainer = create_ume_grpo_trainer(tiny_policy, tiny_ume, prompts, output_dir=tmp_path, **SMALL)
     trainer.train()

@@ -213,6 +213,18 @@ def test_groups_without_a_spread_are_left_as_they_are():
     assert torch.equal(without_outliers(mostly_failures, 5), mostly_failures)
 
 
+PAID = {  # by another reward than the UME's
+    "reward_weights": [0.0, 10.0],
+    "mask_truncated_completions": False,
+    "per_device_train_batch_size": 64,
+    "num_generations": 64,
+    "max_completion_length": 24,
+    "learning_rate": 5e-4,
+    "save_strategy": "no",
+    "report_to": "none",
+}
+
+
 def alanine(completions: list[str], **_: object) -> list[float]:
     return [text.count("A") / max(1, len(text)) for text in completions]
 
@@ -230,15 +242,8 @@ def test_a_reward_for_alanine_makes_no_alanine_where_it_is_held(hold, least, mos
         output_dir=tmp_path,
         hold_composition=hold,
         reward_funcs=alanine,
-        reward_weights=[0.0, 10.0],
-        mask_truncated_completions=False,
-        per_device_train_batch_size=64,
-        num_generations=64,
-        max_completion_length=24,
-        learning_rate=5e-4,
         max_steps=12,
-        save_strategy="no",
-        report_to="none",
+        **PAID,
     )
     before = frequency(sample(trainer.model, trainer.processing_class, 512, max_new_tokens=24), "A")
     trainer.train()
@@ -262,21 +267,12 @@ def test_a_reward_for_few_letters_in_each_makes_them_no_fewer_where_they_are_hel
         output_dir=tmp_path,
         hold_composition=hold,
         reward_funcs=extremes,
-        reward_weights=[0.0, 10.0],
-        mask_truncated_completions=False,
-        per_device_train_batch_size=64,
-        num_generations=64,
-        max_completion_length=24,
-        learning_rate=5e-4,
         max_steps=16,
-        save_strategy="no",
-        report_to="none",
+        **PAID,
     )
-    before, after = [], []
-    for found, trained in ((before, False), (after, True)):
-        if trained:
-            trainer.train()
-        found += extremes(sample(trainer.model, trainer.processing_class, 512, max_new_tokens=24))
+    before = extremes(sample(trainer.model, trainer.processing_class, 512, max_new_tokens=24))
+    trainer.train()
+    after = extremes(sample(trainer.model, trainer.processing_class, 512, max_new_tokens=24))
     change = sum(value**2 for value in after) / sum(value**2 for value in before)
     assert least < change < most
 

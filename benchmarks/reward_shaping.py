@@ -67,8 +67,8 @@ def main() -> None:
     )
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--steps", type=int, default=60)
-    parser.add_argument("--samples", type=int, default=512, help="samples before and after")
-    parser.add_argument("--scored", type=int, default=512, help="of them, those whose pseudo-likelihood is measured")
+    parser.add_argument("--samples", type=int, default=512, help="samples of a draw, which diversity depends on")
+    parser.add_argument("--draws", type=int, default=1, help="draws before and after, whose figures are averaged")
     parser.add_argument("--rejection", type=int, help="also choose the likeliest of so many samples of the start")
     parser.add_argument("--ume", default="ume-nano-base-3M")
     parser.add_argument("--keep", type=Path, help="folder to save the policies in, one for each seed")
@@ -87,10 +87,7 @@ def main() -> None:
         AutoTokenizer.from_pretrained(start),
     )
     policy.to(ume.device)
-    print(
-        json.dumps({"setting": "the start"} | measure(draw(policy, tokenizer, arguments.samples, 0), ume, arguments)),
-        flush=True,
-    )
+    print(json.dumps({"setting": "the start"} | measure_draws(policy, tokenizer, 0, ume, arguments)), flush=True)
     if arguments.rejection:
         samples = draw(policy, tokenizer, arguments.rejection, seed=2000)
         scored = UmeRewardFunction(ume).score(samples, [arguments.modality] * len(samples))
@@ -131,11 +128,21 @@ def run(name: str, seed: int, start: Path, ume: Ume, arguments: argparse.Namespa
         if arguments.keep:
             trainer.save_model(str(arguments.keep / str(seed)))
     seconds = time.monotonic() - began
-    after = measure(draw(trainer.model, trainer.processing_class, arguments.samples, 1000 + seed), ume, arguments)
+    after = measure_draws(trainer.model, trainer.processing_class, 1000 + seed, ume, arguments)
     last = trainer.state.log_history[-2]
     facts = {"setting": name, "seed": seed, "steps": arguments.steps}
     ends = {name: last.get(name) for name in ("kl", "composition/drift", "composition/unevenness")}
     return facts | after | ends | {"seconds": round(seconds)}
+
+
+def measure_draws(model: Any, tokenizer: Any, seed: int, ume: Ume, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Measure several draws of a policy; a number is the mean of theirs, all else the first's."""
+    seeds = range(seed, seed + 10_000 * arguments.draws, 10_000)
+    first, *others = [measure(draw(model, tokenizer, arguments.samples, s), ume, arguments) for s in seeds]
+    numbers = {name for name, value in first.items() if isinstance(value, float)}
+    return first | {
+        name: float(np.mean([d[name] for d in (first, *others) if d[name] is not None])) for name in numbers
+    }
 
 
 def draw(model: Any, tokenizer: Any, count: int, seed: int) -> list[str]:
@@ -147,8 +154,7 @@ def measure(samples: list[str], ume: Ume, arguments: argparse.Namespace) -> dict
     """Measure samples."""
     reference = read_sequences(arguments.reference) if arguments.reference else None
     metrics = asdict(sample_metrics(samples, arguments.modality, reference))
-    some = samples[: arguments.scored]
-    scored = UmeRewardFunction(ume).score(some, [arguments.modality] * len(some))
+    scored = UmeRewardFunction(ume).score(samples, [arguments.modality] * len(samples))
     valid = [s for s in scored if s.pseudo_likelihood]
     figures = {
         "modality": arguments.modality,

@@ -25,8 +25,6 @@ temperature pulls harder towards what the encoder likes, a higher beta back to w
 import inspect
 import json
 import logging
-import math
-import os
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -44,6 +42,7 @@ from lobster.model import Ume
 from lobster.model.checkpoints import find_model
 from lobster.resume import last_checkpoint
 from lobster.rl_training.archive import Archive
+from lobster.rl_training.checks import check_batches, check_dataset, check_prompts
 from lobster.rl_training.composition import Composition, letters_of_tokens, without_outliers
 from lobster.rl_training.diversity import DiversityMemory
 from lobster.rl_training.guards import RunGuard
@@ -74,7 +73,6 @@ _TRAINER_FIELDS = frozenset(inspect.signature(GRPOTrainer).parameters) - {
     "train_dataset",
     "eval_dataset",
 }
-_RESERVED_COLUMNS = ("prompts", "completions", "completion_ids", "trainer_state", "log_metric", "log_extra")
 
 _CARD = """---
 library_name: transformers
@@ -332,17 +330,17 @@ def create_ume_grpo_trainer(
     extras = {name: grpo.pop(name) for name in list(grpo) if name in _TRAINER_FIELDS and name not in _CONFIG_FIELDS}
     on_cpu = grpo.get("use_cpu", not torch.cuda.is_available())
     settings = DEFAULTS | (CPU_DEFAULTS if on_cpu else {}) | grpo
-    _check_dataset(train_dataset, "train_dataset")
+    check_dataset(train_dataset, "train_dataset")
     if eval_dataset is not None:
         for part in eval_dataset.values() if isinstance(eval_dataset, dict) else [eval_dataset]:
-            _check_dataset(part, "eval_dataset")
+            check_dataset(part, "eval_dataset")
         group = settings.get("num_generations_eval") or settings.get("num_generations", GRPOConfig.num_generations)
         settings.setdefault("per_device_eval_batch_size", group)  # whole groups, whatever their size
-    _check_batches(settings, train_dataset)
+    check_batches(settings, train_dataset)
     args = GRPOConfig(output_dir=str(output_dir), **settings)
 
     model, tokenizer = _policy(model_path, extras.pop("processing_class", None), args)
-    _check_prompts(tokenizer, train_dataset)
+    check_prompts(tokenizer, train_dataset)
     memory = _chosen(diversity, DiversityMemory, "diversity")
     watch = _chosen(guard, RunGuard, "guard")
     reward = create_ume_reward_wrapper(
@@ -426,58 +424,6 @@ def _chosen(choice: Any, make: Callable[..., Part], name: str) -> Part | None:
     return make(**arguments)
 
 
-def _check_dataset(dataset: Any, name: str) -> None:
-    columns = dataset.column_names
-    if columns is None:  # a stream that does not say
-        return
-    if "prompt" not in columns:
-        raise ValueError(f"{name} has no column 'prompt', only {columns}: rename_column the one that holds the prompts")
-    if reserved := [c for c in columns if c in _RESERVED_COLUMNS]:
-        raise ValueError(f"{name} has the column {reserved[0]!r}, which TRL uses itself: rename_column it")
-    if isinstance(dataset, Dataset):
-        if len(dataset) == 0:
-            raise ValueError(f"{name} is empty: it has 0 prompts, at least 1 is needed")
-        if "modality" in columns:
-            for value in dataset.unique("modality"):
-                if value is not None:
-                    Modality(value)
-
-
-def _check_batches(settings: dict[str, Any], dataset: Any) -> None:
-    """Say in one line what TRL would refuse, or silently end training for."""
-    fields = GRPOConfig.__dataclass_fields__
-    per_device, generations, accumulation, steps = (
-        settings.get(name, fields[name].default)
-        for name in (
-            "per_device_train_batch_size",
-            "num_generations",
-            "gradient_accumulation_steps",
-            "steps_per_generation",
-        )
-    )
-    if generations < 2:
-        raise ValueError(f"num_generations is {generations}: GRPO compares completions, it needs at least 2")
-    world = int(os.environ.get("WORLD_SIZE", 1))
-    batch = settings.get("generation_batch_size") or per_device * world * (steps or accumulation)
-    if batch % generations:
-        below, above = batch // generations * generations, -(-batch // generations) * generations
-        near = [d for d in range(2, batch + 1) if batch % d == 0]
-        fitting = min(near, key=lambda d: abs(d - generations)) if near else None
-        sizes = " or ".join(str(size) for size in (below, above) if size)
-        raise ValueError(
-            f"a generation batch of {batch} completions (per_device_train_batch_size × processes × "
-            f"gradient_accumulation_steps) does not divide into groups of num_generations={generations}: make the "
-            f"batch {sizes}" + (f", or num_generations {fitting}" if fitting else "")
-        )
-    needed = batch // generations
-    if isinstance(dataset, Dataset) and len(dataset) < needed:
-        raise ValueError(
-            f"train_dataset has {len(dataset)} prompts, a generation batch of {batch} with "
-            f"num_generations={generations} needs {needed}: raise num_generations to {math.ceil(batch / len(dataset))} "
-            "or repeat the prompts"
-        )
-
-
 def _policy(
     model_path: str | Path | PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None, args: GRPOConfig
 ) -> tuple[Any, PreTrainedTokenizerBase]:
@@ -502,12 +448,3 @@ def _policy(
             f"{model_path} is a UME, the reward: the policy is a causal language model, such as smiles-policy-3M"
         )
     return str(folder), tokenizer or AutoTokenizer.from_pretrained(folder, padding_side="left")
-
-
-def _check_prompts(tokenizer: PreTrainedTokenizerBase, dataset: Any) -> None:
-    if tokenizer.eos_token_id is None:
-        raise ValueError("the policy's tokenizer has no eos_token: completions would never end; set one")
-    if isinstance(dataset, Dataset) and "" in dataset["prompt"] and not tokenizer("").input_ids:
-        raise ValueError(
-            "train_dataset has an empty prompt and the policy's tokenizer adds no <bos>: prompt with its first token"
-        )

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from datasets import Dataset
 from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback
 from transformers.utils.logging import disable_progress_bar
@@ -77,6 +78,8 @@ def main() -> None:
         help="file of sequences to measure novelty and composition against, such as what the policy learned from",
     )
     arguments = parser.parse_args()
+    if arguments.reference:
+        arguments.reference = read_sequences(arguments.reference)
     disable_progress_bar()
     warnings.filterwarnings("ignore", category=FutureWarning)
     ume = Ume.from_pretrained(arguments.ume)
@@ -138,11 +141,8 @@ def run(name: str, seed: int, start: Path, ume: Ume, arguments: argparse.Namespa
 def measure_draws(model: Any, tokenizer: Any, seed: int, ume: Ume, arguments: argparse.Namespace) -> dict[str, Any]:
     """Measure several draws of a policy; a number is the mean of theirs, all else the first's."""
     seeds = range(seed, seed + 10_000 * arguments.draws, 10_000)
-    first, *others = [measure(draw(model, tokenizer, arguments.samples, s), ume, arguments) for s in seeds]
-    numbers = {name for name, value in first.items() if isinstance(value, float)}
-    return first | {
-        name: float(np.mean([d[name] for d in (first, *others) if d[name] is not None])) for name in numbers
-    }
+    measured = [measure(draw(model, tokenizer, arguments.samples, s), ume, arguments) for s in seeds]
+    return measured[0] | pd.DataFrame(measured).mean(numeric_only=True).to_dict()
 
 
 def draw(model: Any, tokenizer: Any, count: int, seed: int) -> list[str]:
@@ -152,8 +152,7 @@ def draw(model: Any, tokenizer: Any, count: int, seed: int) -> list[str]:
 
 def measure(samples: list[str], ume: Ume, arguments: argparse.Namespace) -> dict[str, Any]:
     """Measure samples."""
-    reference = read_sequences(arguments.reference) if arguments.reference else None
-    metrics = asdict(sample_metrics(samples, arguments.modality, reference))
+    metrics = asdict(sample_metrics(samples, arguments.modality, arguments.reference))
     scored = UmeRewardFunction(ume).score(samples, [arguments.modality] * len(samples))
     valid = [s for s in scored if s.pseudo_likelihood]
     figures = {

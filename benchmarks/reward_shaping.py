@@ -26,8 +26,8 @@ from lobster.constants import Modality
 from lobster.evaluation import sample, sample_metrics
 from lobster.model import Ume
 from lobster.model.checkpoints import find_model
-from lobster.pretraining.corpus import read_sequences
 from lobster.rl_training import UmeRewardFunction, create_ume_grpo_trainer
+from lobster.sequences import read_sequences
 
 # Policies, reward temperatures of half to twice the spread of the scores of what they write, and learning rates.
 POLICIES = {

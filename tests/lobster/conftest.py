@@ -8,7 +8,7 @@ import torch
 
 from lobster.constants import Modality
 from lobster.model import Ume, UmeConfig, UmeForMaskedLM
-from lobster.pretraining.corpus import read_sequences
+from lobster.sequences import read_sequences
 from lobster.tokenization import make_tokenizer
 
 SHARED = Path(__file__).parents[2].parent / "shared"

@@ -15,8 +15,8 @@ from lobster.evaluation.corruption import swap_tokens
 from lobster.evaluation.policies import is_protein
 from lobster.model import Ume
 from lobster.model.checkpoints import assets
-from lobster.model.utils import canonical_smiles
-from lobster.scoring.letters import open_reading_frame
+from lobster.scoring.biopolymers import open_reading_frame
+from lobster.sequences import canonical_smiles
 
 UMES = {"ume-nano-base-3M": 7e6, "ume-mini-base-12M": 25e6}  # and their largest file in bytes
 GOOD = {"smiles-policy-3M": canonical_smiles, "protein-policy-3M": is_protein, "coding-policy-3M": open_reading_frame}

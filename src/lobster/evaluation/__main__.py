@@ -19,7 +19,7 @@ from lobster.evaluation.scorecard import LAYOUT, scorecard
 from lobster.evaluation.table import Figure, as_json, markdown
 from lobster.model import Ume
 from lobster.model.checkpoints import find_model
-from lobster.pretraining.corpus import read_sequences
+from lobster.sequences import read_sequences
 
 
 def load_masked_model(name: str, modality: Modality | None, device: str | None) -> Ume:

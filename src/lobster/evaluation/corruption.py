@@ -5,7 +5,7 @@ import re
 import numpy as np
 
 from lobster.constants import Modality
-from lobster.model.utils import canonical_smiles
+from lobster.sequences import canonical_smiles
 from lobster.tokenization.vocabulary import SMILES_PATTERN
 
 # The letters that every sequence of a modality may have.

@@ -15,8 +15,9 @@ import numpy as np
 from lobster.constants import Modality
 from lobster.evaluation.corruption import LETTERS
 from lobster.evaluation.identity import Relatives, families, mean_identity
-from lobster.model.utils import canonical_smiles, normal_form, parse_smiles
-from lobster.scoring.molecules import alerts, murcko_scaffold, qed
+from lobster.scoring.molecules import alerts, qed
+from lobster.sequences import canonical_smiles, normal_form, parse_smiles
+from lobster.sequences.chemistry import murcko_scaffold
 
 
 @dataclass(frozen=True)

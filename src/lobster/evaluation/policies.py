@@ -13,7 +13,7 @@ from lobster.evaluation.metrics import frequency_difference, smiles_metrics
 from lobster.evaluation.ngram import NGram
 from lobster.evaluation.sampling import sample
 from lobster.evaluation.table import Figure
-from lobster.scoring.letters import open_reading_frame
+from lobster.scoring.biopolymers import open_reading_frame
 
 HELD_OUT = "Held-out sequences"
 SAMPLES = "Samples, beside the training data"

@@ -23,8 +23,7 @@ from lobster.evaluation.ngram import NGram
 from lobster.evaluation.table import Figure
 from lobster.model import Ume
 from lobster.model.pseudo_likelihood import Row, masked_logits, scoring_rows, sequence_numbers
-from lobster.model.utils import canonical_smiles
-from lobster.pretraining.corpus import read_sequences
+from lobster.sequences import canonical_smiles, read_sequences
 
 # What --help and docs say of the data.
 LAYOUT = """The data is a folder:

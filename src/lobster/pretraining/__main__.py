@@ -8,11 +8,11 @@ from transformers import HfArgumentParser
 from transformers.utils.logging import disable_progress_bar
 
 from lobster.model.configuration import SIZES, UmeConfig
-from lobster.pretraining.corpus import read_sequences
 from lobster.pretraining.policy import train_policy
 from lobster.pretraining.publish import publish
 from lobster.pretraining.run import CorpusArguments, RunArguments
 from lobster.pretraining.ume import train_ume
+from lobster.sequences import read_sequences
 from lobster.tokenization import smiles_tokens
 
 USAGE = """usage: python -m lobster.pretraining COMMAND [arguments]

@@ -1,20 +1,19 @@
-"""Files of sequences, and the compact cache of token ids that a training run reads.
+"""The compact cache of token ids that a training run reads.
 
 A corpus is tokenised once. Its token ids lie one after another in a memory map, one byte each where the corpus uses at most
 256 different tokens and two where it uses more, so that the share of a run fits into a few megabytes and nothing is tokenised
 twice, in this run or when it is resumed.
 """
 
-import gzip
 import json
-import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 
 from lobster.constants import Modality
+from lobster.sequences import read_sequences
 
 _CONTENTS_FILE = "contents.json"
 _CHUNK = 1000  # sequences tokenised at a time: a tokenizer needs about 500 bytes of memory for a token
@@ -22,42 +21,6 @@ _CHUNK = 1000  # sequences tokenised at a time: a tokenizer needs about 500 byte
 
 class CorpusError(ValueError):
     """A corpus file cannot be used."""
-
-
-def read_sequences(file: str | Path) -> list[str]:
-    """Read a FASTA file, or one sequence a line (the first word counts), plain or gzipped.
-
-    Raises:
-        CorpusError: The file holds no sequence or is not text.
-        FileNotFoundError: There is no such file.
-    """
-    opener: Any = gzip.open if str(file).endswith(".gz") else open
-    try:
-        with opener(file, "rt") as lines:
-            sequences = list(_sequences(lines))
-    except (UnicodeDecodeError, gzip.BadGzipFile, zlib.error, EOFError) as error:
-        raise CorpusError(f"{file} is not a text file, plain or gzipped: {error}") from error
-    if not sequences:
-        raise CorpusError(f"{file} holds no sequences: expected FASTA, or one sequence a line")
-    return sequences
-
-
-def _sequences(lines: Iterator[str]) -> Iterator[str]:
-    """Tell FASTA by its first character."""
-    record: list[str] | None = None
-    for line in map(str.strip, lines):
-        if line.startswith(">"):
-            if record:
-                yield "".join(record)
-            record = []
-        elif not line:
-            continue
-        elif record is None:
-            yield line.split()[0]
-        else:
-            record.append(line)
-    if record:
-        yield "".join(record)
 
 
 class TokenCorpus:

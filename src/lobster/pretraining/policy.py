@@ -27,8 +27,9 @@ from transformers import (
 
 from lobster.constants import Modality
 from lobster.model.checkpoints import find_model
-from lobster.pretraining.corpus import CorpusError, read_sequences
+from lobster.pretraining.corpus import CorpusError
 from lobster.pretraining.run import CorpusArguments, RunArguments, train
+from lobster.sequences import read_sequences
 from lobster.tokenization.vocabulary import SMILES_PATTERN
 
 MAX_LENGTH = 128

@@ -9,13 +9,13 @@ _SHOWN = {
     "reward": "reward",
     "ume_reward/pseudo_likelihood": "pl",
     "ume_reward/valid": "valid",
-    "ume_reward/paid": "paid",
+    "ume_reward/novelty_weight": "novelty",
     "kl": "kl",
 }
 
 
 class ProgressLine(TrainerCallback):
-    """Shows the step, the time left, and the latest reward, mean pseudo-likelihood, validity, share paid and KL."""
+    """Shows the step, the time left, and the latest reward, mean pseudo-likelihood, validity, novelty weight and KL."""
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._bar = tqdm(total=state.max_steps, initial=state.global_step, unit="step", dynamic_ncols=True)

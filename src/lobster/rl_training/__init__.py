@@ -1,6 +1,5 @@
 """GRPO with a UME reward."""
 
-from lobster.rl_training.archive import Archive
 from lobster.rl_training.diversity import DiversityMemory
 from lobster.rl_training.guards import RunGuard
 from lobster.rl_training.reward_functions import (
@@ -9,12 +8,13 @@ from lobster.rl_training.reward_functions import (
     compute_pseudo_likelihood,
     create_ume_reward_wrapper,
 )
+from lobster.rl_training.top_sequences import TopSequences
 from lobster.rl_training.trainers import UmeGRPOTrainer, create_ume_grpo_trainer, train_ume_grpo
 
 __all__ = [
-    "Archive",
     "DiversityMemory",
     "RunGuard",
+    "TopSequences",
     "UmeGRPOTrainer",
     "UmeReward",
     "UmeRewardFunction",

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from lobster.constants import Modality
-from lobster.model.utils import _detect_modality, normal_form
-from lobster.model.utils.molecules import MAX_SMILES_CHARACTERS
+from lobster.sequences import _detect_modality, normal_form
+from lobster.sequences.chemistry import MAX_SMILES_CHARACTERS
 
 _TAG_MODALITIES = {
     "smiles": Modality.SMILES,
@@ -44,7 +44,7 @@ class Scored:
         score: What the scoring function makes of it, in [0, 1]; 0 where it was not scored.
         values: The value of each component before its transform, by name; NaN where it failed.
         parts: The score of each component, in [0, 1], by name.
-        share: What the diversity memory pays of it, in [0, 1].
+        novelty_weight: What the diversity memory pays of it, in [0, 1].
     """
 
     outcome: Outcome
@@ -54,7 +54,7 @@ class Scored:
     score: float = 0.0
     values: dict[str, float] = field(default_factory=dict)
     parts: dict[str, float] = field(default_factory=dict)
-    share: float = 1.0
+    novelty_weight: float = 1.0
 
     @property
     def molecule(self) -> tuple[Modality, str] | None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from lobster.constants import Modality
 from lobster.rl_training.processes import digest, from_all_processes
-from lobster.scoring.molecules import fingerprint, murcko_scaffold
+from lobster.sequences.chemistry import fingerprint, murcko_scaffold
 
 MEMORY_FILE = "diversity_memory.json"
 SCAFFOLDS = ("murcko", "generic", "none")

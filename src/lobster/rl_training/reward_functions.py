@@ -17,9 +17,9 @@ from typing import Any
 from lobster.constants import Modality
 from lobster.model import Ume
 from lobster.model.pseudo_likelihood import Method
-from lobster.rl_training.archive import Archive
 from lobster.rl_training.completions import Outcome, Scored, read_completion
 from lobster.rl_training.diversity import DiversityMemory
+from lobster.rl_training.top_sequences import TopSequences
 from lobster.scoring import ScoringFunction, default_scoring
 from lobster.scoring.function import PSEUDO_LIKELIHOOD
 
@@ -250,7 +250,7 @@ class UmeReward:
         name: The name of the metrics; two rewards in one trainer need different ones.
 
     Attributes:
-        archive: The best distinct sequences so far, and how many were scored.
+        top_sequences: The best distinct sequences so far, and how many were scored.
     """
 
     def __init__(
@@ -263,7 +263,7 @@ class UmeReward:
         self.reward_function = reward_function
         self.include_prompt = include_prompt
         self.diversity = diversity
-        self.archive = Archive()
+        self.top_sequences = TopSequences()
         self._paused = False
         self._recent: deque[tuple[Modality, str]] = deque(maxlen=UNIQUENESS_WINDOW)
         self.__name__ = name
@@ -298,7 +298,7 @@ class UmeReward:
         valid = [item for item in scored if item.molecule]
         if not self._paused:
             self._remember(scored, molecules)
-        rewards = [item.score * item.share / self.reward_function.temperature for item in scored]
+        rewards = [item.score * item.novelty_weight / self.reward_function.temperature for item in scored]
         self.reward_function.record(scored, rewards)
         if log_metric and scored:
             for name, value in self._metrics(valid, len(scored)):
@@ -309,14 +309,14 @@ class UmeReward:
         return rewards
 
     def _remember(self, scored: list[Scored], molecules: list[tuple[Modality, str] | None]) -> None:
-        """Take note of molecules, and find what share of its reward each is paid."""
+        """Take note of molecules, and find the novelty weight of each."""
         self._recent.extend(molecule for molecule in molecules if molecule)
-        self.archive.add(scored)
+        self.top_sequences.add(scored)
         if self.diversity is None:
             return
-        for item, share in zip(scored, self.diversity.pay(molecules), strict=True):
-            item.share = share
-            if item.outcome is Outcome.SCORED and share == 0:
+        for item, weight in zip(scored, self.diversity.pay(molecules), strict=True):
+            item.novelty_weight = weight
+            if item.outcome is Outcome.SCORED and weight == 0:
                 item.outcome = Outcome.REPEATED
 
     def modalities(self) -> Counter[Modality]:
@@ -325,7 +325,7 @@ class UmeReward:
 
     def _metrics(self, valid: list[Scored], count: int) -> Iterator[tuple[str, float]]:
         yield "valid", len(valid) / count
-        yield "paid", sum(item.share for item in valid) / count
+        yield "novelty_weight", sum(item.novelty_weight for item in valid) / count
         yield "cached", self.reward_function.cache_hit_rate
         if not valid:
             return
@@ -361,7 +361,7 @@ class UmeReward:
 
     def save(self, folder: str | Path) -> None:
         """Write what it remembers into a folder."""
-        self.archive.save(folder)
+        self.top_sequences.save(folder)
         if self.diversity is not None:
             self.diversity.save(folder)
 
@@ -373,7 +373,7 @@ class UmeReward:
         """
         if self.diversity is not None:
             self.diversity.load(folder)
-        self.archive.load(folder)
+        self.top_sequences.load(folder)
 
 
 def _text(completion: Any) -> Any:

@@ -41,12 +41,12 @@ from lobster.device import resolve_device
 from lobster.model import Ume
 from lobster.model.checkpoints import find_model
 from lobster.resume import last_checkpoint
-from lobster.rl_training.archive import Archive
 from lobster.rl_training.checks import check_batches, check_dataset, check_prompts
 from lobster.rl_training.composition import Composition, letters_of_tokens, without_outliers
 from lobster.rl_training.diversity import DiversityMemory
 from lobster.rl_training.guards import RunGuard
 from lobster.rl_training.reward_functions import UmeReward, create_ume_reward_wrapper
+from lobster.rl_training.top_sequences import TopSequences
 from lobster.scoring import ScoringFunction
 from lobster.scoring.function import nearest
 
@@ -98,16 +98,16 @@ print(sample(model, tokenizer, count=10))
 class _Budget(TrainerCallback):
     """Ends a run when its budget of distinct scored sequences is spent."""
 
-    def __init__(self, archive: Archive, budget: int):
-        self.archive, self.budget = archive, budget
+    def __init__(self, top_sequences: TopSequences, budget: int):
+        self.top_sequences, self.budget = top_sequences, budget
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if self.archive.unique >= self.budget:
+        if self.top_sequences.unique >= self.budget:
             control.should_training_stop = True
             if state.is_world_process_zero:
                 logger.warning(
                     "stopped at step %d: %d distinct sequences are scored, the scoring_budget is %d",
-                    *(state.global_step, self.archive.unique, self.budget),
+                    *(state.global_step, self.top_sequences.unique, self.budget),
                 )
 
 
@@ -122,7 +122,7 @@ class UmeGRPOTrainer(GRPOTrainer):
         hold_composition: Whether proteins and nucleotides are held to the letters of the start.
 
     Attributes:
-        ume_reward: The reward, with its diversity memory and its archive of the best sequences.
+        ume_reward: The reward, with its diversity memory and its top_sequences of the best sequences.
     """
 
     def __init__(self, *args: Any, ume_reward: UmeReward, hold_composition: bool = False, **kwargs: Any):
@@ -138,7 +138,7 @@ class UmeGRPOTrainer(GRPOTrainer):
         if self.args.should_save:
             folder = Path(str(self.args.output_dir))
             folder.mkdir(parents=True, exist_ok=True)
-            self.ume_reward.archive.write(folder)
+            self.ume_reward.top_sequences.write(folder)
         return output
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
@@ -261,7 +261,7 @@ class UmeGRPOTrainer(GRPOTrainer):
             folder = Path(self._get_output_dir(trial=trial)) / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
             folder.mkdir(parents=True, exist_ok=True)
             self.ume_reward.save(folder)
-            self.ume_reward.archive.write(folder.parent)
+            self.ume_reward.top_sequences.write(folder.parent)
             if self._composition is not None:
                 (folder / COMPOSITION_FILE).write_text(json.dumps(self._composition.state()))
         super()._save_checkpoint(model, trial)
@@ -315,7 +315,7 @@ def create_ume_grpo_trainer(
         grpo: Any parameter of `trl.GRPOConfig` or `trl.GRPOTrainer` (`callbacks`, `peft_config`, `processing_class`, …).
 
     Returns:
-        The trainer, a `UmeGRPOTrainer`: `trainer.ume_reward` has the diversity memory and the archive of best sequences.
+        The trainer, a `UmeGRPOTrainer`: `trainer.ume_reward` has the diversity memory and the top_sequences of best sequences.
 
     Raises:
         TypeError: A keyword is unknown.
@@ -350,7 +350,7 @@ def create_ume_grpo_trainer(
     if watch is not None:
         callbacks.append(watch)
     if scoring_budget is not None:
-        callbacks.append(_Budget(reward.archive, scoring_budget))
+        callbacks.append(_Budget(reward.top_sequences, scoring_budget))
     others = reward_funcs if isinstance(reward_funcs, list) else [] if reward_funcs is None else [reward_funcs]
     return UmeGRPOTrainer(
         model=model,

@@ -7,7 +7,7 @@ ratio counts, to a high power, so that what is real keeps its full reward and wh
 import numpy as np
 
 from lobster.constants import Modality
-from lobster.scoring.molecules import molecule
+from lobster.sequences.chemistry import molecule
 
 # Bounds: reached by at least 99 % of the held-out sequences of each modality, all measures together, and of the short
 # sequences (up to 126 residues or codons) that the policies which ship were trained on.

@@ -15,14 +15,16 @@ from typing import Any, Self
 import yaml
 
 from lobster.constants import Modality
-from lobster.scoring import letters, molecules
+from lobster.scoring import biopolymers, molecules
 from lobster.scoring.complexity import complexity
 from lobster.scoring.transforms import TRANSFORMS, Transform
 
 PSEUDO_LIKELIHOOD = "pseudo_likelihood"
 ROLES = ("part", "filter")
 # What tables and metrics use.
-RESERVED_NAMES = set(["sequence", "modality", "score", "reward", "outcome", "valid", "paid", "unique", "cached"])
+RESERVED_NAMES = set(
+    ["sequence", "modality", "score", "reward", "outcome", "valid", "novelty_weight", "unique", "cached"]
+)
 COMBINATIONS = ("geometric", "arithmetic")
 
 Measure = Callable[..., float]
@@ -40,12 +42,24 @@ _MEASURES: dict[Modality, dict[str, Measure]] = {
     Modality.AMINO_ACID: {
         f.__name__: f
         for f in (
-            *(letters.gravy, letters.isoelectric_point, letters.charge, letters.instability_index, letters.aromaticity),
-            *(letters.protein_weight, letters.secondary_structure, letters.motifs),
+            *(
+                biopolymers.gravy,
+                biopolymers.isoelectric_point,
+                biopolymers.charge,
+                biopolymers.instability_index,
+                biopolymers.aromaticity,
+            ),
+            *(biopolymers.protein_weight, biopolymers.secondary_structure, biopolymers.motifs),
         )
     },
     Modality.NUCLEOTIDE: {
-        f.__name__: f for f in (letters.gc_content, letters.open_reading_frame, letters.forbidden_sites, letters.motifs)
+        f.__name__: f
+        for f in (
+            biopolymers.gc_content,
+            biopolymers.open_reading_frame,
+            biopolymers.forbidden_sites,
+            biopolymers.motifs,
+        )
     },
 }
 for _modality, _measures in _MEASURES.items():
@@ -69,7 +83,7 @@ class Component:
 
     Args:
         kind: ``pseudo_likelihood`` (the UME's), ``complexity``, the name of a function in `lobster.scoring.molecules` or
-            `lobster.scoring.letters`, or any function from a sequence in its normal form to a number (in YAML its dotted
+            `lobster.scoring.biopolymers`, or any function from a sequence in its normal form to a number (in YAML its dotted
             name, ``my_package.my_function``).
         name: What it is called in metrics and tables; the kind's name by default.
         weight: Weight in the mean.

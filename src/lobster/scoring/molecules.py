@@ -1,24 +1,11 @@
 """Properties of small molecules, of a canonical SMILES each; RDKit's."""
 
 from collections.abc import Sequence
-from functools import cache, lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from lobster.model.utils import parse_smiles
-
-
-@lru_cache(maxsize=4096)
-def molecule(smiles: str) -> Any:
-    """Return RDKit's molecule; parsed once for all that ask in a row.
-
-    Raises:
-        ValueError: RDKit cannot parse it.
-    """
-    parsed = parse_smiles(smiles)
-    if parsed is None:
-        raise ValueError(f"{smiles!r} is not a SMILES that RDKit can parse")
-    return parsed[0]
+from lobster.sequences.chemistry import fingerprint, molecule
 
 
 def qed(smiles: str) -> float:
@@ -83,11 +70,6 @@ def similarity(smiles: str, references: Sequence[str] | str) -> float:
     return max(DataStructs.BulkTanimotoSimilarity(fingerprint(smiles), prints))
 
 
-def fingerprint(smiles: str) -> Any:
-    """Return the Morgan fingerprint of radius 2 (2,048 bits)."""
-    return _generator().GetFingerprint(molecule(smiles))
-
-
 def substructures(smiles: str, wanted: Sequence[str] = (), forbidden: Sequence[str] = ()) -> float:
     """1 where each ``wanted`` SMARTS matches and no ``forbidden`` one does, else 0."""
     mol = molecule(smiles)
@@ -95,34 +77,6 @@ def substructures(smiles: str, wanted: Sequence[str] = (), forbidden: Sequence[s
         all(mol.HasSubstructMatch(_pattern(smarts)) for smarts in wanted)
         and not any(mol.HasSubstructMatch(_pattern(smarts)) for smarts in forbidden)
     )
-
-
-def murcko_scaffold(smiles: str, generic: bool = False) -> str:
-    """Return the Bemis-Murcko scaffold as SMILES without stereo, empty for a molecule without rings.
-
-    Args:
-        smiles: A SMILES.
-        generic: All atoms carbon, all bonds single ("graph framework"; Bemis and Murcko, 1996).
-
-    >>> murcko_scaffold("CCOc1ccccc1C(=O)O"), murcko_scaffold("CCO"), murcko_scaffold("Cc1ccncc1", generic=True)
-    ('c1ccccc1', '', 'C1CCCCC1')
-    """
-    from rdkit import Chem, rdBase
-    from rdkit.Chem.Scaffolds import MurckoScaffold
-
-    with rdBase.BlockLogs():
-        scaffold = MurckoScaffold.GetScaffoldForMol(molecule(smiles))
-        if generic:
-            # What was a double bond to an atom outside the rings is a side chain now.
-            scaffold = MurckoScaffold.GetScaffoldForMol(MurckoScaffold.MakeScaffoldGeneric(scaffold))
-        return Chem.MolToSmiles(scaffold, isomericSmiles=False)
-
-
-@cache
-def _generator() -> Any:
-    from rdkit.Chem import rdFingerprintGenerator
-
-    return rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=2048)
 
 
 @cache

@@ -19,7 +19,7 @@ from lobster.evaluation.corruption import (
     swap_tokens,
 )
 from lobster.evaluation.fooling import fooling_strings
-from lobster.model.utils import canonical_smiles
+from lobster.sequences import canonical_smiles
 from lobster.tokenization.vocabulary import SMILES_PATTERN
 
 DRUGS = ["CC(=O)Oc1ccccc1C(=O)O", "CC(C)Cc1ccc(C(C)C(=O)O)cc1", "Cn1c(=O)c2c(ncn2C)n(C)c1=O"]

@@ -16,7 +16,7 @@ from lobster.evaluation.scorecard import auroc, masked_marginals, spearman
 from lobster.model import Ume
 from lobster.model.pseudo_likelihood import scoring_rows
 from lobster.pretraining.policy import policy_tokenizer
-from lobster.scoring.letters import open_reading_frame
+from lobster.scoring.biopolymers import open_reading_frame
 
 SMILES = ["CC(=O)Oc1ccccc1C(=O)O", "CC(C)Cc1ccc(C(C)C(=O)O)cc1", "Cn1c(=O)c2c(ncn2C)n(C)c1=O", "NC(=O)c1ccccc1"]
 PROTEINS = [

@@ -278,6 +278,6 @@ def test_a_pause_remembers_nothing(tiny_ume):
     assert min(paid[:3]) > paid[3] == 0
     assert paid[1] == paid[2]
     assert logged["ume_reward/unique"] == 1
-    assert (len(reward.diversity), reward.archive.unique) == (1, 1)
+    assert (len(reward.diversity), reward.top_sequences.unique) == (1, 1)
     again, first = reward(completions=[ether, other])
     assert again == 0 < first

@@ -297,7 +297,7 @@ def test_an_evaluation_neither_uses_nor_fills_the_memory(tiny_policy, tiny_ume, 
     before = set(trainer.ume_reward.diversity._seen)
     metrics = trainer.evaluate()
     assert trainer.ume_reward.diversity._seen == before
-    assert metrics["eval_ume_reward/paid"] == metrics["eval_ume_reward/valid"]
+    assert metrics["eval_ume_reward/novelty_weight"] == metrics["eval_ume_reward/valid"]
 
 
 def test_a_memory_of_ones_own_is_used_and_evaluations_leave_it_alone(tiny_policy, tiny_ume, prompts, tmp_path):

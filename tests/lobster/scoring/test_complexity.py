@@ -8,10 +8,9 @@ from hypothesis import strategies as st
 from lobster.constants import Modality
 from lobster.evaluation.fooling import fooling_strings
 from lobster.model import Ume
-from lobster.model.utils import normal_form
-from lobster.pretraining.corpus import read_sequences
 from lobster.rl_training import UmeRewardFunction
 from lobster.scoring import complexity
+from lobster.sequences import normal_form, read_sequences
 
 
 @pytest.mark.parametrize("modality", list(Modality))

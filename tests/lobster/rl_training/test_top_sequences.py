@@ -1,4 +1,4 @@
-"""The archive: distinct sequences counted, the best kept, with the value of every component."""
+"""The top_sequences: distinct sequences counted, the best kept, with the value of every component."""
 
 import csv
 import json
@@ -8,7 +8,7 @@ import pytest
 from datasets import Dataset
 
 from lobster.constants import Modality
-from lobster.rl_training import Archive, create_ume_grpo_trainer, train_ume_grpo
+from lobster.rl_training import TopSequences, create_ume_grpo_trainer, train_ume_grpo
 from lobster.rl_training.completions import Outcome, Scored
 from lobster.scoring import Component, ScoringFunction
 
@@ -18,19 +18,19 @@ def scored(sequence: str, score: float, **values: float) -> Scored:
 
 
 def test_it_keeps_the_best_distinct_sequences():
-    archive = Archive(size=3)
-    archive.add([scored(s, p) for s, p in (("C", 0.1), ("CC", 0.5), ("CC", 0.5), ("CCC", 0.3))])
-    archive.add([scored("CCCC", 0.4), scored("C", 0.1), Scored(Outcome.EMPTY)])
-    assert [(row["sequence"], row["score"]) for row in archive.best] == [("CC", 0.5), ("CCCC", 0.4), ("CCC", 0.3)]
-    assert archive.unique == 4
+    top_sequences = TopSequences(size=3)
+    top_sequences.add([scored(s, p) for s, p in (("C", 0.1), ("CC", 0.5), ("CC", 0.5), ("CCC", 0.3))])
+    top_sequences.add([scored("CCCC", 0.4), scored("C", 0.1), Scored(Outcome.EMPTY)])
+    assert [(row["sequence"], row["score"]) for row in top_sequences.best] == [("CC", 0.5), ("CCCC", 0.4), ("CCC", 0.3)]
+    assert top_sequences.unique == 4
 
 
 def test_it_is_written_and_survives_on_disk(tmp_path):
-    archive = Archive()
-    archive.add([scored("CC", 0.5, qed=0.25, logp=math.nan), scored("CCC", 0.25, qed=0.125, logp=1.5)])
-    archive.save(tmp_path)
-    json.loads((tmp_path / "archive.json").read_text(), parse_constant=lambda name: 1 / 0)  # no NaN in it
-    other = Archive()
+    top_sequences = TopSequences()
+    top_sequences.add([scored("CC", 0.5, qed=0.25, logp=math.nan), scored("CCC", 0.25, qed=0.125, logp=1.5)])
+    top_sequences.save(tmp_path)
+    json.loads((tmp_path / "top_sequences.json").read_text(), parse_constant=lambda name: 1 / 0)  # no NaN in it
+    other = TopSequences()
     other.load(tmp_path)
     other.add([scored("CC", 0.5), scored("N", 0.75, qed=0.5, logp=0.0)])
     assert other.unique == 3
@@ -81,5 +81,5 @@ def test_a_budget_of_distinct_sequences_ends_a_run(tiny_policy, tiny_ume, tmp_pa
         tiny_policy, tmp_path / "ume", prompts, output_dir=tmp_path, device="cpu", scoring_budget=20, **SMALL
     )
     assert trainer.state.global_step < 20
-    assert 20 <= trainer.ume_reward.archive.unique < 28
+    assert 20 <= trainer.ume_reward.top_sequences.unique < 28
     assert "the scoring_budget is 20" in caplog.text

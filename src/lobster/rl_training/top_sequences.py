@@ -10,11 +10,11 @@ from typing import Any
 from lobster.rl_training.completions import Outcome, Scored
 from lobster.rl_training.processes import digest, from_all_processes
 
-ARCHIVE_FILE = "archive.json"
+TOP_SEQUENCES_FILE = "top_sequences.json"
 BEST_FILE = "best_sequences.csv"
 
 
-class Archive:
+class TopSequences:
     """Counts the distinct sequences that a run has scored, over all processes, and keeps the best of them.
 
     Args:
@@ -63,17 +63,17 @@ class Archive:
             )
 
     def save(self, folder: str | Path) -> None:
-        """Write the archive into a folder."""
+        """Write the top_sequences into a folder."""
         best = [{name: None if value != value else value for name, value in row.items()} for row in self.best]
-        (Path(folder) / ARCHIVE_FILE).write_text(json.dumps({"best": best, "seen": sorted(self._seen)}))
+        (Path(folder) / TOP_SEQUENCES_FILE).write_text(json.dumps({"best": best, "seen": sorted(self._seen)}))
 
     def load(self, folder: str | Path) -> None:
-        """Replace the archive by what `save` wrote.
+        """Replace the top_sequences by what `save` wrote.
 
         Raises:
             FileNotFoundError: The folder has none.
         """
-        file = Path(folder) / ARCHIVE_FILE
+        file = Path(folder) / TOP_SEQUENCES_FILE
         if not file.is_file():
             raise FileNotFoundError(f"{file} does not exist: the checkpoint is not one of this library's trainer")
         state = json.loads(file.read_text())

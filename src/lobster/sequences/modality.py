@@ -3,7 +3,7 @@
 import re
 
 from lobster.constants import Modality
-from lobster.model.utils.molecules import canonical_smiles
+from lobster.sequences.chemistry import canonical_smiles
 
 _AMINO_ACIDS = "ACDEFGHIKLMNPQRSTVWYXBZUO"
 _NUCLEOTIDES = "ACGTUNRYSWKMBDHV"  # IUPAC ambiguity codes included

@@ -70,9 +70,6 @@ class UmeRewardFunction:
         scoring: What makes a score of the pseudo-likelihood and everything else: a `ScoringFunction`, a mapping that describes
             one, or the YAML file that does.
 
-    Attributes:
-        temperatures: The temperature of each modality.
-
     Raises:
         ValueError: A temperature is not a positive number, the batch size not at least 1, or the scoring wrong.
         FileNotFoundError: There is no such YAML file.
@@ -95,7 +92,8 @@ class UmeRewardFunction:
         if isinstance(batch_size, bool) or not isinstance(batch_size, Integral) or batch_size < 1:
             raise ValueError(f"batch_size is {batch_size!r}: expected a whole number, at least 1")
         self.ume_model = ume_model.freeze()
-        self.temperature, self.temperatures = temperature, _temperatures(temperature)
+        self.temperature = temperature
+        _ = self.temperatures  # checked
         self.batch_size = batch_size
         self.scoring = default_scoring() if scoring is None else _scoring(scoring)
         self._failed_calls: Counter[str] = Counter()
@@ -104,13 +102,13 @@ class UmeRewardFunction:
         self.reset_statistics()
 
     def __call__(
-        self, sequences: Sequence[str], modalities: Sequence[Modality | str | None] | None = None
+        self, sequences: Sequence[str], modalities: Sequence[Modality | str | None] | Modality | str | None = None
     ) -> list[float]:
         """Return the reward of each sequence.
 
         Args:
             sequences: What a policy wrote.
-            modalities: The modality that each must have; by default the one that it looks like.
+            modalities: The modality that each must have, or one for all; by default the one that it looks like.
 
         Raises:
             RuntimeError: The encoder or a component failed on every sequence of several calls in a row.
@@ -121,24 +119,33 @@ class UmeRewardFunction:
         return rewards
 
     def score(
-        self, sequences: Sequence[str], modalities: Sequence[Modality | str | None] | None = None
+        self, sequences: Sequence[str], modalities: Sequence[Modality | str | None] | Modality | str | None = None
     ) -> list[Scored]:
         """Read and score each sequence: what `__call__` makes rewards of; the counts of rewards are left alone."""
         scored, errors = self._score(sequences, modalities)
         self._watch([errors])
         return scored
 
+    @property
+    def temperatures(self) -> dict[Modality, float]:
+        """The temperature of each modality."""
+        return _temperatures(self.temperature)
+
     def reward(self, scored: Scored) -> float:
         """Return score · novelty weight / temperature, 0 for what has no score."""
         return scored.score * scored.novelty_weight / self.temperatures[scored.modality] if scored.modality else 0.0
 
     def _score(
-        self, sequences: Sequence[str], modalities: Sequence[Modality | str | None] | None = None
+        self, sequences: Sequence[str], modalities: Sequence[Modality | str | None] | Modality | str | None = None
     ) -> tuple[list[Scored], Errors]:
         """Read and score each sequence; return, too, what `_watch` has to see, of all processes together."""
         if isinstance(sequences, str):
             raise TypeError(f"expected a list of sequences, got one string: pass [{sequences[:20]!r}]")
-        expected = [None if m is None else Modality(m) for m in modalities or [None] * len(sequences)]
+        if modalities is None or isinstance(modalities, str):
+            modalities = [modalities] * len(sequences)
+        if len(modalities) != len(sequences):
+            raise ValueError(f"there are {len(sequences)} sequences and {len(modalities)} modalities: expected as many")
+        expected = [None if m is None else Modality(m) for m in modalities]
         max_length = self.ume_model.max_length if self.scoring.uses_ume else sys.maxsize
         scored = [read_completion(s, m, max_length) for s, m in zip(sequences, expected, strict=True)]
         if self._version != (version := self.scoring.version()):
@@ -342,7 +349,7 @@ class UmeReward:
             RuntimeError: The encoder or a component failed on every sequence, of all processes, of several calls in a row.
             ValueError: ``include_prompt`` is set and a prompt is not plain text.
         """
-        texts = [_text(completion) for completion in completions or []]
+        texts = [_text(completion) for completion in (() if completions is None else completions)]
         if self.include_prompt:
             texts = _continued(prompts, texts)
         scored, errors = self.reward_function._score(texts, modality)

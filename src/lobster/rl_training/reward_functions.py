@@ -89,11 +89,12 @@ class UmeRewardFunction:
         batch_size: int = 8,
         scoring: Scoring | None = None,
     ):
-        if isinstance(batch_size, bool) or not isinstance(batch_size, Integral) or batch_size < 1:
+        size: Any = batch_size
+        if isinstance(size, bool) or not isinstance(size, Integral) or size < 1:
             raise ValueError(f"batch_size is {batch_size!r}: expected a whole number, at least 1")
         self.ume_model = ume_model.freeze()
         self.temperature = temperature
-        _ = self.temperatures  # checked
+        _temperatures(temperature)
         self.batch_size = batch_size
         self.scoring = default_scoring() if scoring is None else _scoring(scoring)
         self._failed_calls: Counter[str] = Counter()

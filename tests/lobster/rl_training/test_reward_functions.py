@@ -116,7 +116,7 @@ def test_any_text_gets_a_finite_reward_that_is_not_negative(tiny_ume, texts):
 @pytest.mark.parametrize("rubbish", [0, -1, math.nan, math.inf, 1e-40, True, None, "hot", [0.1]])
 def test_a_temperature_must_be_a_positive_number(tiny_ume, rubbish):
     for temperature in (rubbish, {"SMILES": 1, "amino_acid": rubbish}):
-        with pytest.raises(ValueError, match="temperature is .*: expected a positive number"):
+        with pytest.raises(ValueError, match=r"temperature is .*: expected a positive number"):
             UmeRewardFunction(tiny_ume, temperature)
 
 
@@ -242,14 +242,14 @@ def test_a_component_that_always_fails_ends_the_run_after_a_few_calls(tiny_ume, 
         tiny_ume, scoring=scored_by(Flaky(), Flaky(ETHERS), combine=combine), diversity=DiversityMemory()
     )
     with pytest.warns(UserWarning, match="component 'c1' failed"):
-        for _ in range(MAX_FAILED_CALLS - 1):
-            assert reward(completions=[*ETHERS, "C1CC"]) == [0.0] * 5
+        rewards = [reward(completions=[*ETHERS, "C1CC"]) for _ in range(MAX_FAILED_CALLS - 1)]
+    assert rewards == [[0.0] * 5] * 2
     statistics = reward.reward_function.get_statistics()
     assert statistics["zero_rewards"] == {"scoring_failed": 8, "undetectable": 2}
     assert statistics["failed_components"] == {"c1": 8}
     with pytest.raises(
         RuntimeError,
-        match="component 'c1' failed on every sequence of 3 calls in a row, .*: TypeError: expected a number, got None",
+        match=r"component 'c1' failed on every sequence of 3 calls in a row, .*: TypeError: expected a number, got None",
     ):
         reward(completions=ETHERS)
 
@@ -257,8 +257,8 @@ def test_a_component_that_always_fails_ends_the_run_after_a_few_calls(tiny_ume, 
 def test_one_that_fails_on_some_does_not(tiny_ume):
     reward = UmeRewardFunction(tiny_ume, scoring=scored_by(Flaky(ETHERS[:2])))
     with pytest.warns(UserWarning, match="said once"):
-        for i in range(3 * MAX_FAILED_CALLS):
-            assert reward([*ETHERS[:2], "C" * (i + 1)]) == [0, 0, 5]
+        rewards = [reward([*ETHERS[:2], "C" * n]) for n in range(1, 3 * MAX_FAILED_CALLS)]
+    assert rewards == [[0, 0, 5]] * len(rewards)
     for _ in range(3 * MAX_FAILED_CALLS):  # nobody is asked
         assert reward(["C", "C1CC", "MKT"])[:2] == [5, 0]
 
@@ -371,7 +371,7 @@ class TestWrapper:
     @pytest.mark.parametrize("prompts", [None, [[{"role": "user", "content": "Go on: c1ccc"}]], [None]])
     def test_a_chat_is_no_part_of_a_molecule(self, tiny_ume, prompts):
         wrapper = create_ume_reward_wrapper(tiny_ume, include_prompt=True)
-        with pytest.raises(ValueError, match="include_prompt=True joins .* prompts are plain text, not .*: leave"):
+        with pytest.raises(ValueError, match=r"include_prompt=True joins .* prompts are plain text, not .*: leave"):
             wrapper(prompts=prompts, completions=[[{"role": "assistant", "content": "cc1O"}]])
 
     def test_it_logs_a_full_column_and_numbers_by_its_name(self, tiny_ume):

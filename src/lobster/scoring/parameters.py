@@ -47,12 +47,13 @@ def number(value: Any) -> Any:
     >>> number("1e-3"), number(2)
     (0.001, 2)
     """
-    if isinstance(value, str):
-        with suppress(ValueError):
-            value = float(value)
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise ValueError(f"is {value!r}, expected a number")
-    return value
+    found: float | None = None
+    if isinstance(value, (str, numbers.Real)) and not isinstance(value, bool):
+        with suppress(ValueError, OverflowError):
+            found = float(value)
+    if found is None:
+        raise ValueError(f"is {value!r:.60}, expected a number")
+    return found if isinstance(value, str) else value
 
 
 def _fitted(name: str, value: Any, parameter: inspect.Parameter) -> Any:

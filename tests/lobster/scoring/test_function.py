@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lobster.constants import Modality
@@ -443,3 +443,30 @@ def test_a_function_that_needs_more_is_refused():
     with pytest.raises(ScoringError, match="kind is None, expected a name"):
         Component(None)
     assert Component(needy, threshold=1).measure("C", Modality.SMILES, 0.5) == 1
+
+
+RUBBISH = [None, True, 0, -1, 2.5, math.nan, math.inf, 10**400, "", "x", "1e-3", "CO", b"x", [], [None], [[]], ("CO",)]
+RUBBISH += [{}, {"CO"}, {"kind": "step"}, {"kind": "linear", "low": "1", "high": 2}, object(), len, "SMILES", "filter"]
+KEYS = ["kind", "name", "weight", "role", "transform", "modality", "wanted", "forbidden", "sites", "references"]
+KEYS += ["catalogs", "ph", "structure", "parameters", "", 5, None]
+
+
+@settings(max_examples=500, deadline=None)
+@given(
+    st.sampled_from([*kinds(), "os.path.isabs", "math.pi"]),
+    st.dictionaries(st.sampled_from(KEYS), st.sampled_from(RUBBISH), max_size=2),
+    st.sampled_from(["linear", "step", "double_sigmoid"]),
+    st.one_of(st.just(1), st.sampled_from(RUBBISH)),
+)
+def test_whatever_a_description_holds_it_works_or_is_refused_in_one_line(kind, rest, transform, low):
+    entry = {"kind": kind, "transform": {"kind": transform, "low": low, "high": 5}} | rest
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            scoring, refused = ScoringFunction.from_description({"components": [entry]}), ""
+        except ScoringError as error:
+            scoring, refused = default_scoring(), str(error)
+        assert "\n" not in refused
+        for sequence, modality in (("CCO", "SMILES"), ("MKTAYIAK", "amino_acid"), ("atggcctaa", "nucleotide")):
+            scored = scoring(sequence, modality, 0.5)
+            assert scored is None or 0 <= scored.total <= 1

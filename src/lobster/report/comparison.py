@@ -58,7 +58,8 @@ class Samples:
 
 def score_samples(smiles: Sequence[str], reward: UmeRewardFunction) -> Samples:
     """Score SMILES with a reward's UME."""
-    return Samples(list(smiles), reward.score(smiles, [Modality.SMILES] * len(smiles)), reward.temperature)
+    scored = reward.score(smiles, [Modality.SMILES] * len(smiles))
+    return Samples(list(smiles), scored, reward.temperatures[Modality.SMILES])
 
 
 def comparison_table(before: dict[str, float | None], after: dict[str, float | None]) -> str:

@@ -40,7 +40,8 @@ class Scored:
         modality: Its modality, where that is known.
         sequence: What is scored: canonical SMILES, or the letters of a protein (upper case) or nucleotide (lower case).
             Two completions describe the same molecule where the modality and this agree.
-        pseudo_likelihood: Geometric mean probability of a token, in (0, 1]; 0 where it was not scored.
+        pseudo_likelihood: Geometric mean probability of a token, in (0, 1]; 0 where it was not scored, NaN where no component
+            asks for it.
         score: What the scoring function makes of it, in [0, 1]; 0 where it was not scored.
         values: The value of each component before its transform, by name; NaN where it failed.
         parts: The score of each component, in [0, 1], by name.

@@ -1,15 +1,28 @@
-"""What all processes of a run have to agree on."""
+"""What all processes of a run have to agree on, their failures among it."""
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 Row = TypeVar("Row")
 
 
-def from_all_processes(rows: list[Row]) -> tuple[list[list[Row]], int]:
+class ProcessFailedError(RuntimeError):
+    """One of several processes failed; each of them raises this."""
+
+
+def from_all_processes(rows: list[Row], failure: Exception | None = None) -> tuple[list[list[Row]], int]:
     """Return the rows of every process, in the order of the processes, and the number of this one.
 
     Where several processes run, all must call it together.
+
+    Args:
+        rows: What this process has to say.
+        failure: What it says instead where it failed.
+
+    Raises:
+        ProcessFailedError: There are several processes and some failed, `failing_together`: what the first of those said.
     """
     import torch.distributed as dist
 
@@ -17,7 +30,35 @@ def from_all_processes(rows: list[Row]) -> tuple[list[list[Row]], int]:
         return [rows], 0
     from accelerate.utils import gather_object
 
-    return gather_object([rows]), dist.get_rank()
+    said = None if failure is None else f"{type(failure).__name__}: {failure}"
+    everyone = gather_object([(rows, said)])
+    for number, (_, said) in enumerate(everyone):
+        if said is not None:
+            raise ProcessFailedError(f"process {number} failed: {said}") from failure
+    return [theirs for theirs, _ in everyone], dist.get_rank()
+
+
+@contextmanager
+def failing_together() -> Iterator[None]:
+    """Let what one process raises end all of them, so that none waits for one that is gone.
+
+    All must enter it together, as a block or, as a decorator, a function. A process that fails says so where it meets the
+    others next: at a call of `from_all_processes` of theirs within, or else at the end. A single process raises what it raised.
+
+    >>> with failing_together():
+    ...     raise ValueError("alone")
+    Traceback (most recent call last):
+    ValueError: alone
+    """
+    try:
+        yield
+    except ProcessFailedError:  # all know
+        raise
+    except Exception as error:
+        from_all_processes([], error)
+        raise
+    else:
+        from_all_processes([])
 
 
 def digest(text: str) -> int:

@@ -6,11 +6,13 @@ The score lies in [0, 1], so 0, the reward of everything that is no molecule, is
 """
 
 import math
+import sys
 import warnings
-from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +21,21 @@ from lobster.model import Ume
 from lobster.model.pseudo_likelihood import Method
 from lobster.rl_training.completions import Outcome, Scored, read_completion
 from lobster.rl_training.diversity import DiversityMemory
+from lobster.rl_training.processes import failing_together, from_all_processes
 from lobster.rl_training.top_sequences import TopSequences
-from lobster.scoring import ScoringFunction, default_scoring
+from lobster.scoring import ScoringError, ScoringFunction, default_scoring
 from lobster.scoring.function import PSEUDO_LIKELIHOOD
+from lobster.scoring.parameters import number
 
-MAX_FAILED_CALLS = 3  # after as many calls in which every sequence failed, the scorer is broken
+MAX_FAILED_CALLS = 3  # after as many calls in which it failed on every sequence, a scorer is broken
+TEMPERATURE = 0.1  # of modalities for which none is given
 CACHE_SIZE = 20_000  # sequences whose scores are kept, about 1 kB each
 UNIQUENESS_WINDOW = 512  # molecules among which the share of different ones is logged
+
+Temperature = float | Mapping[Modality | str, float]
+Scoring = ScoringFunction | Mapping[str, Any] | str | Path
+UME = "the UME"
+Errors = dict[str, list[str]]  # by who was asked, for each sequence what went wrong, "" where nothing did
 
 
 def compute_pseudo_likelihood(
@@ -47,20 +57,22 @@ class UmeRewardFunction:
     tiny molecules: `lobster.scoring.complexity`), or what a scoring function of your own makes of it.
 
     A SMILES is scored in RDKit's canonical form: the molecule counts, not its spelling. The reward is never negative,
-    NaN or infinite, whatever the text. A failure while scoring gives 0, a warning and a count; when nothing but failures
-    comes for `MAX_FAILED_CALLS` calls in a row, it raises instead of training on zeros. What was scored lately is not
-    scored again.
+    NaN or infinite, whatever the text. A failure while scoring gives 0, a warning and a count; when the encoder or a component
+    fails on every sequence that it is asked about in `MAX_FAILED_CALLS` calls in a row, it raises instead of training on zeros.
+    What was scored lately is not scored again, what failed is.
 
     Args:
-        ume_model: The encoder. It is frozen.
+        ume_model: The encoder. It is frozen, and run where the scoring function asks for its pseudo-likelihood.
         temperature: What the score is divided by. It matters where rewards are not rescaled
-            (``scale_rewards="none"``): the optimum of GRPO is then policy₀ · exp(reward / beta).
+            (``scale_rewards="none"``): the optimum of GRPO is then policy₀ · exp(reward / beta). One number, or one for each
+            modality, ``{"SMILES": 0.1, "amino_acid": 0.01}``; modalities that are left out have 0.1.
         batch_size: Memory to use, in sequences of the encoder's `max_length`.
-        scoring: What makes a score of the pseudo-likelihood and everything else: a `ScoringFunction`, or the YAML file that
-            describes one.
+        scoring: What makes a score of the pseudo-likelihood and everything else: a `ScoringFunction`, a mapping that describes
+            one, or the YAML file that does.
 
     Raises:
-        ValueError: The temperature is not a positive number, the batch size not at least 1, or the scoring wrong.
+        ValueError: A temperature is not a positive number, the batch size not at least 1, or the scoring wrong.
+        FileNotFoundError: There is no such YAML file.
 
     >>> reward = UmeRewardFunction(Ume.from_pretrained("ume-mini-base-12M", device="cpu"))
     >>> aspirin, again, ethanol, broken = reward(["CC(=O)Oc1ccccc1C(=O)O", "OC(=O)c1ccccc1OC(C)=O", "CCO", "C1CC"])
@@ -73,110 +85,154 @@ class UmeRewardFunction:
     def __init__(
         self,
         ume_model: Ume,
-        temperature: float = 0.1,
+        temperature: Temperature = TEMPERATURE,
         batch_size: int = 8,
-        scoring: ScoringFunction | str | Path | None = None,
+        scoring: Scoring | None = None,
     ):
-        if not 1e-6 <= temperature <= 1e6:  # beyond that float32 rewards lose their meaning
-            raise ValueError(f"temperature is {temperature}: expected a positive number, such as 0.1")
-        if batch_size < 1:
-            raise ValueError(f"batch_size is {batch_size}: expected at least 1")
+        size: Any = batch_size
+        if isinstance(size, bool) or not isinstance(size, Integral) or size < 1:
+            raise ValueError(f"batch_size is {batch_size!r}: expected a whole number, at least 1")
         self.ume_model = ume_model.freeze()
         self.temperature = temperature
+        _temperatures(temperature)
         self.batch_size = batch_size
-        self.scoring = (
-            ScoringFunction.from_yaml(scoring) if isinstance(scoring, (str, Path)) else scoring or default_scoring()
-        )
-        self._failed_calls = 0
+        self.scoring = default_scoring() if scoring is None else _scoring(scoring)
+        self._failed_calls: Counter[str] = Counter()
         self._cache: dict[tuple[Modality, str], Scored] = {}
+        self._version = self.scoring.version()
         self.reset_statistics()
 
     def __call__(
-        self, sequences: Sequence[str], modalities: Sequence[Modality | str | None] | None = None
+        self, sequences: Sequence[str], modalities: Sequence[Modality | str | None] | Modality | str | None = None
     ) -> list[float]:
         """Return the reward of each sequence.
 
         Args:
             sequences: What a policy wrote.
-            modalities: The modality that each must have; by default the one that it looks like.
+            modalities: The modality that each must have, or one for all; by default the one that it looks like.
 
         Raises:
-            RuntimeError: Scoring failed for every sequence of several calls in a row.
+            RuntimeError: The encoder or a component failed on every sequence of several calls in a row.
         """
         scored = self.score(sequences, modalities)
-        rewards = [s.score / self.temperature for s in scored]
+        rewards = [self.reward(item) for item in scored]
         self.record(scored, rewards)
         return rewards
 
     def score(
-        self, sequences: Sequence[str], modalities: Sequence[Modality | str | None] | None = None
+        self, sequences: Sequence[str], modalities: Sequence[Modality | str | None] | Modality | str | None = None
     ) -> list[Scored]:
         """Read and score each sequence: what `__call__` makes rewards of; the counts of rewards are left alone."""
+        scored, errors = self._score(sequences, modalities)
+        self._watch([errors])
+        return scored
+
+    @property
+    def temperatures(self) -> dict[Modality, float]:
+        """The temperature of each modality."""
+        return _temperatures(self.temperature)
+
+    def reward(self, scored: Scored) -> float:
+        """Return score · novelty weight / temperature, 0 for what has no score."""
+        return scored.score * scored.novelty_weight / self.temperatures[scored.modality] if scored.modality else 0.0
+
+    def _score(
+        self, sequences: Sequence[str], modalities: Sequence[Modality | str | None] | Modality | str | None = None
+    ) -> tuple[list[Scored], Errors]:
+        """Read and score each sequence; return, too, what `_watch` has to see, of all processes together."""
         if isinstance(sequences, str):
             raise TypeError(f"expected a list of sequences, got one string: pass [{sequences[:20]!r}]")
-        expected = [None if m is None else Modality(m) for m in modalities or [None] * len(sequences)]
-        scored = [read_completion(s, m, self.ume_model.max_length) for s, m in zip(sequences, expected, strict=True)]
+        if modalities is None or isinstance(modalities, str):
+            modalities = [modalities] * len(sequences)
+        if len(modalities) != len(sequences):
+            raise ValueError(f"there are {len(sequences)} sequences and {len(modalities)} modalities: expected as many")
+        expected = [None if m is None else Modality(m) for m in modalities]
+        max_length = self.ume_model.max_length if self.scoring.uses_ume else sys.maxsize
+        scored = [read_completion(s, m, max_length) for s, m in zip(sequences, expected, strict=True)]
+        if self._version != (version := self.scoring.version()):
+            self._cache, self._version = {}, version
         molecules = [item.molecule for item in scored]
         fresh = {m: item for m, item in zip(molecules, scored, strict=True) if m and m not in self._cache}
         self._lookups += sum(m is not None for m in molecules)
         self._scorings += len(fresh)
+        errors: Errors = defaultdict(list)
         for modality in Modality:
             if items := [item for item in fresh.values() if item.modality is modality]:
-                self._fill_in(items, modality)
+                self._fill_in(items, modality, errors)
         for molecule, item in zip(molecules, scored, strict=True):
             if molecule:
                 vars(item).update(vars(fresh.get(molecule) or self._cache[molecule]))
         self._cache |= {m: replace(item) for m, item in fresh.items() if item.outcome is not Outcome.SCORING_FAILED}
         while len(self._cache) > CACHE_SIZE:
             del self._cache[next(iter(self._cache))]
-        self._watch_failures(scored)
-        return scored
+        return scored, errors
 
-    def _fill_in(self, items: list[Scored], modality: Modality) -> None:
+    def _fill_in(self, items: list[Scored], modality: Modality, errors: Errors) -> None:
         """Score sequences of one modality, except those that are too long."""
-        try:
-            ids = self.ume_model.tokenize([item.sequence for item in items], modality)
-            for item, tokens in zip(items, ids, strict=True):
-                if len(tokens) > self.ume_model.max_length:
-                    item.outcome = Outcome.TOO_LONG
-            items = [item for item in items if item.outcome is Outcome.SCORED]
-            sequences = [item.sequence for item in items]
-            scores = self.ume_model.compute_pseudo_likelihood(sequences, modality, self.batch_size)
-        except Exception as error:
-            self._fail(items, f"{type(error).__name__}: {error}")
-            return
-        for item, score in zip(items, scores, strict=True):
-            item.pseudo_likelihood = score
-        if broken := [item for item in items if not math.isfinite(item.pseudo_likelihood)]:
-            self._fail(broken, "the score is not a finite number")
+        if self.scoring.uses_ume:
+            self._ask_ume(items, modality, errors)
+        else:
+            for item in items:
+                item.pseudo_likelihood = math.nan
         for item in items:
             if item.outcome is not Outcome.SCORED:
                 continue
             whole = self.scoring(item.sequence, modality, item.pseudo_likelihood)
             if whole is None:  # the scoring function is about other modalities
                 item.outcome = Outcome.WRONG_MODALITY
-            else:
-                item.score, item.values, item.parts = whole.total, whole.values, whole.parts
+                continue
+            item.score, item.values, item.parts = whole.total, whole.values, whole.parts
+            for name in whole.values:
+                errors[f"component {name!r}"].append(whole.errors.get(name, ""))
+            if whole.errors:
+                item.outcome = Outcome.SCORING_FAILED
 
-    def _fail(self, items: list[Scored], why: str) -> None:
-        self._last_failure = why
+    def _ask_ume(self, items: list[Scored], modality: Modality, errors: Errors) -> None:
+        """Give each sequence its pseudo-likelihood, or the reason why it has none."""
+        try:
+            ids = self.ume_model.tokenize([item.sequence for item in items], modality)
+            for item, tokens in zip(items, ids, strict=True):
+                if len(tokens) > self.ume_model.max_length:
+                    item.outcome = Outcome.TOO_LONG
+            items = [item for item in items if item.outcome is Outcome.SCORED]
+            if not items:
+                return
+            sequences = [item.sequence for item in items]
+            scores = self.ume_model.compute_pseudo_likelihood(sequences, modality, self.batch_size)
+        except Exception as error:
+            self._fail(items, f"{type(error).__name__}: {error}", errors)
+            return
+        for item, score in zip(items, scores, strict=True):
+            item.pseudo_likelihood = score
+        if broken := [item for item in items if not math.isfinite(item.pseudo_likelihood)]:
+            self._fail(broken, "the score is not a finite number", errors)
+        errors[UME] += [""] * (len(items) - len(broken))
+
+    def _fail(self, items: list[Scored], why: str, errors: Errors) -> None:
+        errors[UME] += [why] * len(items)
         warnings.warn(
-            f"scoring {len(items)} {items[0].modality} sequences failed, their reward is 0: {why}", stacklevel=5
+            f"scoring {len(items)} {items[0].modality} sequences failed, their reward is 0: {why}", stacklevel=6
         )
         for item in items:
             item.outcome, item.pseudo_likelihood = Outcome.SCORING_FAILED, 0.0
 
-    def _watch_failures(self, scored: list[Scored]) -> None:
-        outcomes = {item.outcome for item in scored}
-        if Outcome.SCORED in outcomes:
-            self._failed_calls = 0
-        elif Outcome.SCORING_FAILED in outcomes:
-            self._failed_calls += 1
-        if self._failed_calls >= MAX_FAILED_CALLS:
-            raise RuntimeError(
-                f"scoring failed for every sequence of {self._failed_calls} calls in a row, the scorer is broken: "
-                f"{self._last_failure}. Check the UME with examples/test_ume_reward.py"
-            )
+    def _watch(self, processes: Sequence[Errors]) -> None:
+        """Count calls in which somebody failed on every sequence, in all processes together.
+
+        Raises:
+            RuntimeError: There were `MAX_FAILED_CALLS` of them in a row.
+        """
+        together: Errors = defaultdict(list)
+        for errors in processes:
+            for who, found in errors.items():
+                together[who] += found
+        for who, found in together.items():
+            self._failed_calls[who] = self._failed_calls[who] + 1 if all(found) else 0
+            if self._failed_calls[who] >= MAX_FAILED_CALLS:
+                raise RuntimeError(
+                    f"{who} failed on every sequence of {self._failed_calls[who]} calls in a row, the scorer is broken: "
+                    f"{found[-1]}. Mend it, or score without it"
+                )
 
     def record(self, scored: Sequence[Scored], rewards: Sequence[float]) -> None:
         """Count rewards in the statistics."""
@@ -245,7 +301,7 @@ class UmeReward:
     Args:
         reward_function: What turns sequences into rewards.
         include_prompt: Whether the molecule is the prompt and the completion together, for policies that continue a
-            prefix (plain prompts only).
+            prefix. The prompts are plain text then.
         diversity: Pays less for what is no longer new; None pays always.
         name: The name of the metrics; two rewards in one trainer need different ones.
 
@@ -268,6 +324,7 @@ class UmeReward:
         self._recent: deque[tuple[Modality, str]] = deque(maxlen=UNIQUENESS_WINDOW)
         self.__name__ = name
 
+    @failing_together()
     def __call__(
         self,
         prompts: Sequence[Any] | None = None,
@@ -279,6 +336,8 @@ class UmeReward:
     ) -> list[float]:
         """Return the reward of each completion, plain (a string) or conversational (a list of messages).
 
+        Where several processes run, all must call it together; what is raised in one is raised in all.
+
         Args:
             prompts: The prompts.
             completions: What the policy wrote.
@@ -286,19 +345,21 @@ class UmeReward:
             log_metric: TRL's logger of numbers.
             log_extra: TRL's logger of columns in the table of completions.
             columns: Whatever else TRL passes; it is not used.
+
+        Raises:
+            RuntimeError: The encoder or a component failed on every sequence, of all processes, of several calls in a row.
+            ValueError: ``include_prompt`` is set and a prompt is not plain text.
         """
-        texts = [_text(completion) for completion in completions or []]
+        texts = [_text(completion) for completion in (() if completions is None else completions)]
         if self.include_prompt:
-            pairs = zip(prompts or [], texts, strict=True)
-            texts = [
-                prompt + text if isinstance(prompt, str) and isinstance(text, str) else text for prompt, text in pairs
-            ]
-        scored = self.reward_function.score(texts, modality)
+            texts = _continued(prompts, texts)
+        scored, errors = self.reward_function._score(texts, modality)
+        self.reward_function._watch([e for theirs in from_all_processes([errors])[0] for e in theirs])
         molecules = [item.molecule for item in scored]
         valid = [item for item in scored if item.molecule]
         if not self._paused:
             self._remember(scored, molecules)
-        rewards = [item.score * item.novelty_weight / self.reward_function.temperature for item in scored]
+        rewards = [self.reward_function.reward(item) for item in scored]
         self.reward_function.record(scored, rewards)
         if log_metric and scored:
             for name, value in self._metrics(valid, len(scored)):
@@ -327,23 +388,26 @@ class UmeReward:
         yield "valid", len(valid) / count
         yield "novelty_weight", sum(item.novelty_weight for item in valid) / count
         yield "cached", self.reward_function.cache_hit_rate
+        names = [component.name for component in self.reward_function.scoring.components]
+        for name in names:
+            if failures := self.reward_function.scoring.failures[name]:
+                yield f"{name}/failed", float(failures)
         if not valid:
             return
         if self._recent:
             yield "unique", len(set(self._recent)) / len(self._recent)
-        yield PSEUDO_LIKELIHOOD, sum(item.pseudo_likelihood for item in valid) / len(valid)
-        for component in self.reward_function.scoring.components:
-            name = component.name
+        if self.reward_function.scoring.uses_ume:
+            yield PSEUDO_LIKELIHOOD, sum(item.pseudo_likelihood for item in valid) / len(valid)
+        for name in names:
             values = [item.values[name] for item in valid if math.isfinite(item.values.get(name, math.nan))]
             if values and name != PSEUDO_LIKELIHOOD:
                 yield name, sum(values) / len(values)
-            if failures := self.reward_function.scoring.failures[name]:
-                yield f"{name}/failed", float(failures)
 
     def _columns(self, scored: list[Scored]) -> Iterator[tuple[str, list]]:
         """Columns of the table of completions: the same ones every time, and of full length."""
         yield "outcome", [item.outcome.value for item in scored]
-        yield PSEUDO_LIKELIHOOD, [item.pseudo_likelihood for item in scored]
+        if self.reward_function.scoring.uses_ume:
+            yield PSEUDO_LIKELIHOOD, [item.pseudo_likelihood for item in scored]
         for component in self.reward_function.scoring.components:
             if component.name != PSEUDO_LIKELIHOOD:
                 yield component.name, [item.values.get(component.name) for item in scored]
@@ -383,13 +447,57 @@ def _text(completion: Any) -> Any:
     return completion
 
 
+def _continued(prompts: Sequence[Any] | None, texts: list[Any]) -> list[Any]:
+    """Return each prompt and what the policy wrote behind it as one text."""
+    prompts = [None] * len(texts) if prompts is None else prompts
+    for prompt in prompts:
+        if not isinstance(prompt, str):
+            raise ValueError(
+                f"include_prompt=True joins prompt and completion, for which prompts are plain text, not {prompt!r:.60}: "
+                "leave include_prompt out, or write the prompts without a chat"
+            )
+    return [prompt + text if isinstance(text, str) else text for prompt, text in zip(prompts, texts, strict=True)]
+
+
+def _temperatures(temperature: Temperature) -> dict[Modality, float]:
+    """Return the temperature of each modality.
+
+    Raises:
+        ValueError: One is not a positive number, or a modality is unknown or named twice.
+    """
+    if not isinstance(temperature, Mapping):
+        temperature = dict.fromkeys(Modality, temperature)
+    given = [(Modality(name), value) for name, value in temperature.items()]
+    if len(dict(given)) < len(given):
+        raise ValueError(f"temperature is {dict(temperature)}: a modality is named twice")
+    found = dict.fromkeys(Modality, TEMPERATURE)
+    for modality, value in given:
+        try:
+            found[modality] = float(number(value))
+        except ValueError:
+            found[modality] = math.nan
+        if not 1e-6 <= found[modality] <= 1e6:  # beyond that float32 rewards lose their meaning
+            raise ValueError(f"temperature is {value!r}: expected a positive number, such as 0.1")
+    return found
+
+
+def _scoring(scoring: Scoring) -> ScoringFunction:
+    if isinstance(scoring, ScoringFunction):
+        return scoring
+    if isinstance(scoring, Mapping):
+        return ScoringFunction.from_description(scoring)
+    if isinstance(scoring, (str, Path)):
+        return ScoringFunction.from_yaml(scoring)
+    raise ScoringError(f"scoring is {scoring!r:.60}: expected a ScoringFunction, a mapping, or the path of a YAML file")
+
+
 def create_ume_reward_wrapper(
     ume_model: Ume,
-    temperature: float = 0.1,
+    temperature: Temperature = TEMPERATURE,
     batch_size: int = 8,
     include_prompt: bool = False,
     diversity: DiversityMemory | None = None,
-    scoring: ScoringFunction | str | Path | None = None,
+    scoring: Scoring | None = None,
     name: str = "ume_reward",
 ) -> UmeReward:
     """Make a reward that TRL can call, ``GRPOTrainer(reward_funcs=create_ume_reward_wrapper(ume))``.

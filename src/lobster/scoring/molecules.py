@@ -1,10 +1,11 @@
 """Properties of small molecules, of a canonical SMILES each; RDKit's."""
 
-from collections.abc import Sequence
-from functools import cache
-from pathlib import Path
+import os
+from collections.abc import Iterator, Sequence
+from functools import cache, lru_cache
 from typing import Any
 
+from lobster.sequences import read_sequences
 from lobster.sequences.chemistry import fingerprint, molecule
 
 
@@ -62,11 +63,15 @@ def alerts(smiles: str, catalogs: Sequence[str] = ("PAINS", "BRENK")) -> float:
     return float(not _alert_catalog(tuple(catalogs)).HasMatch(molecule(smiles)))
 
 
-def similarity(smiles: str, references: Sequence[str] | str) -> float:
-    """Largest Tanimoto similarity to the references (SMILES, or the file that holds them), Morgan radius 2, 2,048 bits."""
+def similarity(smiles: str, references: Sequence[str]) -> float:
+    """Largest Tanimoto similarity to the references, Morgan radius 2, 2,048 bits.
+
+    Each reference is a SMILES or a file of them (`read_sequences`), which is read anew when it has changed.
+    """
     from rdkit import DataStructs
 
-    prints = _reference_fingerprints(references if isinstance(references, str) else tuple(references))
+    references = tuple(references)
+    prints = _reference_fingerprints(references, file_versions(references))
     return max(DataStructs.BulkTanimotoSimilarity(fingerprint(smiles), prints))
 
 
@@ -94,14 +99,43 @@ def _alert_catalog(names: tuple[str, ...]) -> Any:
     return FilterCatalog(parameters)
 
 
-@cache
-def _reference_fingerprints(references: tuple[str, ...] | str) -> list[Any]:
-    if isinstance(references, str):
-        lines = Path(references).read_text().splitlines()
-        references = tuple(line.split()[0] for line in lines if line.strip())
+@lru_cache(maxsize=16)
+def _reference_fingerprints(references: tuple[str, ...], versions: tuple[Any, ...]) -> list[Any]:
     if not references:
         raise ValueError("references is empty: expected SMILES, or a file of them")
-    return [fingerprint(smiles) for smiles in references]
+    return [found for reference in references for found in _fingerprints(reference)]
+
+
+def _fingerprints(reference: str) -> Iterator[Any]:
+    in_file = os.path.isfile(reference)
+    for smiles in read_sequences(reference) if in_file else [reference]:
+        try:
+            yield fingerprint(smiles)
+        except ValueError as error:
+            where = (
+                f"line {smiles!r} of {reference} is not"
+                if in_file
+                else f"reference {reference!r} is neither a file nor"
+            )
+            raise ValueError(f"{where} a SMILES that RDKit can parse") from error
+
+
+def file_versions(texts: tuple[str, ...]) -> tuple[tuple[int, int] | None, ...]:
+    """Return when each file among some texts last changed, in ns, and its size in bytes; None where it is gone."""
+    return tuple(map(_version, _files_among(texts)))
+
+
+@lru_cache(maxsize=64)
+def _files_among(texts: tuple[str, ...]) -> list[str]:
+    return [text for text in texts if os.path.isfile(text)]
+
+
+def _version(file: str) -> tuple[int, int] | None:
+    try:
+        status = os.stat(file)
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size
 
 
 @cache

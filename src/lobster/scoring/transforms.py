@@ -67,7 +67,7 @@ class DoubleSigmoid:
 
     def __post_init__(self) -> None:
         _check(self.low, self.high)
-        if self.low > self.high or (self.width is not None and not self.width > 0):
+        if self.low > self.high or (self.width is not None and not 0 < self.width < math.inf):
             raise ValueError(
                 f"low is {self.low}, high is {self.high}, width is {self.width}: expected low < high, width > 0"
             )
@@ -89,7 +89,7 @@ class Step:
     high: float = math.inf
 
     def __post_init__(self) -> None:
-        if not self.low <= self.high or self.low == -self.high == -math.inf:
+        if not self.low <= self.high or (math.isinf(self.low) and math.isinf(self.high)):
             raise ValueError(f"low is {self.low}, high is {self.high}: expected low <= high, one of them at least")
 
     def __call__(self, value: float) -> float:

@@ -13,6 +13,7 @@ from lobster.constants import Modality
 from lobster.model import Ume
 from lobster.rl_training import DiversityMemory, UmeRewardFunction, compute_pseudo_likelihood, create_ume_reward_wrapper
 from lobster.rl_training.reward_functions import MAX_FAILED_CALLS
+from lobster.scoring import Component, ScoringError, ScoringFunction
 
 
 @pytest.fixture
@@ -112,10 +113,41 @@ def test_any_text_gets_a_finite_reward_that_is_not_negative(tiny_ume, texts):
     assert all(math.isfinite(r) and 0 <= r <= 10 for r in rewards)
 
 
-@pytest.mark.parametrize("rubbish", [0, -1, math.nan, math.inf, 1e-40])
+@pytest.mark.parametrize("rubbish", [0, -1, math.nan, math.inf, 1e-40, True, None, "hot", [0.1]])
 def test_a_temperature_must_be_a_positive_number(tiny_ume, rubbish):
-    with pytest.raises(ValueError, match="temperature is"):
-        UmeRewardFunction(tiny_ume, rubbish)
+    for temperature in (rubbish, {"SMILES": 1, "amino_acid": rubbish}):
+        with pytest.raises(ValueError, match=r"temperature is .*: expected a positive number"):
+            UmeRewardFunction(tiny_ume, temperature)
+
+
+@pytest.mark.parametrize("rubbish", [0, 2.5, True, "8", None])
+def test_a_batch_size_must_be_a_whole_number(tiny_ume, rubbish):
+    with pytest.raises(ValueError, match=r"batch_size is .*: expected a whole number"):
+        UmeRewardFunction(tiny_ume, batch_size=rubbish)
+
+
+def test_each_modality_may_have_a_temperature(tiny_ume):
+    sequences = ["CC(=O)Oc1ccccc1C(=O)O", "MKTVRQERLKSIVRILER", "ATGCGTACGTTAG", "C1CC"]
+    one = UmeRewardFunction(tiny_ume, 1)(sequences)
+    reward = UmeRewardFunction(tiny_ume, {"smiles": 0.5, Modality.AMINO_ACID: "1e-2"})
+    assert reward.temperatures == {Modality.SMILES: 0.5, Modality.AMINO_ACID: 0.01, Modality.NUCLEOTIDE: 0.1}
+    expected = [2 * one[0], 100 * one[1], 10 * one[2], 0]
+    assert reward(sequences) == pytest.approx(expected)
+    wrapper = create_ume_reward_wrapper(tiny_ume, {"smiles": 0.5, "AMINO_ACID": 0.01})
+    assert wrapper(completions=sequences) == pytest.approx(expected)
+    reward.temperature = 1
+    assert reward(sequences) == one
+    with pytest.raises(ValueError, match="modality 'protein' is unknown: expected one of SMILES"):
+        UmeRewardFunction(tiny_ume, {"protein": 0.01})
+    with pytest.raises(ValueError, match="a modality is named twice"):
+        UmeRewardFunction(tiny_ume, {"smiles": 0.01, "SMILES": 0.1})
+
+
+def test_one_modality_may_be_said_for_all(reward):
+    sequences = ["CCCC", "CCCCC"]
+    assert reward(sequences, "nucleotide") == reward(sequences, [Modality.NUCLEOTIDE] * 2)
+    with pytest.raises(ValueError, match="2 sequences and 1 modalities: expected as many"):
+        reward(sequences, ["SMILES"])
 
 
 def test_one_string_instead_of_a_list_is_an_error(reward):
@@ -152,7 +184,10 @@ def test_a_scoring_error_gives_zeros_a_warning_and_a_count_and_then_an_exception
         with pytest.warns(UserWarning, match="on fire"):
             assert reward(["CCO", "CCN"]) == [0.0, 0.0]
     assert reward.get_statistics()["zero_rewards"] == {"scoring_failed": 2 * (MAX_FAILED_CALLS - 1)}
-    with pytest.warns(UserWarning, match="on fire"), pytest.raises(RuntimeError, match=r"scorer is broken.*on fire"):
+    with (
+        pytest.warns(UserWarning, match="on fire"),
+        pytest.raises(RuntimeError, match=r"the UME failed on every .* is broken: .*on fire"),
+    ):
         reward(["CCO"])
 
 
@@ -181,6 +216,105 @@ def test_one_success_forgets_the_failures(tiny_ume):
             reward.ume_model, broken = tiny_ume, reward.ume_model
             assert reward(["CCO"])[0] > 0
             reward.ume_model = broken
+
+
+ETHERS = ["CCO", "CCCO", "CCCCO", "CCCCCO"]
+
+
+class Flaky:
+    """A component that fails on what it is told to."""
+
+    def __init__(self, failing=()):
+        self.failing, self.asked = set(failing), []
+
+    def __call__(self, smiles):
+        self.asked.append(smiles)
+        return None if smiles in self.failing else 0.5
+
+
+def scored_by(*components, **settings):
+    return ScoringFunction([Component(c, f"c{i}") for i, c in enumerate(components)], **settings)
+
+
+@pytest.mark.parametrize("combine", ["geometric", "arithmetic"])
+def test_a_component_that_always_fails_ends_the_run_after_a_few_calls(tiny_ume, combine):
+    reward = create_ume_reward_wrapper(
+        tiny_ume, scoring=scored_by(Flaky(), Flaky(ETHERS), combine=combine), diversity=DiversityMemory()
+    )
+    with pytest.warns(UserWarning, match="component 'c1' failed"):
+        rewards = [reward(completions=[*ETHERS, "C1CC"]) for _ in range(MAX_FAILED_CALLS - 1)]
+    assert rewards == [[0.0] * 5] * 2
+    statistics = reward.reward_function.get_statistics()
+    assert statistics["zero_rewards"] == {"scoring_failed": 8, "undetectable": 2}
+    assert statistics["failed_components"] == {"c1": 8}
+    with pytest.raises(
+        RuntimeError,
+        match=r"component 'c1' failed on every sequence of 3 calls in a row, .*: TypeError: expected a number, got None",
+    ):
+        reward(completions=ETHERS)
+
+
+def test_one_that_fails_on_some_does_not(tiny_ume):
+    reward = UmeRewardFunction(tiny_ume, scoring=scored_by(Flaky(ETHERS[:2])))
+    with pytest.warns(UserWarning, match="said once"):
+        rewards = [reward([*ETHERS[:2], "C" * n]) for n in range(1, 3 * MAX_FAILED_CALLS)]
+    assert rewards == [[0, 0, 5]] * len(rewards)
+    for _ in range(3 * MAX_FAILED_CALLS):  # nobody is asked
+        assert reward(["C", "C1CC", "MKT"])[:2] == [5, 0]
+
+
+def test_what_failed_once_is_asked_again(tiny_ume):
+    flaky = Flaky(["CCO"])
+    memory = DiversityMemory()
+    reward = create_ume_reward_wrapper(tiny_ume, scoring=scored_by(flaky), diversity=memory)
+    with pytest.warns(UserWarning, match="'CCO', which scores 0"):
+        failed, other = reward(completions=["CCO", "CCN"])
+    assert failed == 0 < other
+    assert (len(memory), reward.top_sequences.unique) == (1, 1)
+    flaky.failing.clear()
+    assert reward(completions=["CCO", "CCN"])[0] > 0
+    assert [row["sequence"] for row in reward.top_sequences.best] == ["CCN", "CCO"]
+    reward(completions=["CCO"])
+    assert flaky.asked == ["CCO", "CCN", "CCO"]
+
+
+def test_scores_of_a_file_that_was_rewritten_are_forgotten(tiny_ume, tmp_path):
+    file = tmp_path / "references.smi"
+    file.write_text("CCN\n")
+    components = [{"kind": "similarity", "references": str(file)}]
+    reward = UmeRewardFunction(tiny_ume, 1, scoring={"components": components})
+    assert reward(["CCO"])[0] < 1
+    file.write_text("CCO\nCCN\n")
+    assert reward(["CCO"]) == [1]
+
+
+def test_without_a_component_that_uses_it_the_ume_is_not_run(tiny_ume):
+    reward = create_ume_reward_wrapper(BrokenUme(tiny_ume), 1, scoring={"components": [{"kind": "gravy", "transform":
+        {"kind": "step", "low": -9}}, {"kind": "qed"}]})  # fmt: skip
+    metrics, columns = {}, {}
+    long = "MKTVRQERLK" * 1000  # longer than the UME and any SMILES
+    got = reward(completions=["CCO", long, "C1CC"], log_metric=metrics.__setitem__, log_extra=columns.__setitem__)
+    assert got == [pytest.approx(0.41, abs=0.01), 1, 0]
+    assert metrics["ume_reward/valid"] == pytest.approx(2 / 3)
+    assert not [name for name in (*metrics, *columns) if "pseudo_likelihood" in name]
+    assert columns["ume_reward/outcome"] == ["scored", "scored", "undetectable"]
+    assert math.isnan(reward.reward_function.score(["CCO"])[0].pseudo_likelihood)
+
+
+def test_a_scoring_function_may_be_a_mapping_or_a_file(tiny_ume, tmp_path):
+    file = tmp_path / "scoring.yaml"
+    file.write_text("components: [{kind: qed, weight: 1e-3}]")
+    entry = {"kind": "qed", "weight": "1e-3"}
+    given = [file, str(file), {"components": [entry]}, ScoringFunction([entry])]
+    assert len({UmeRewardFunction(tiny_ume, scoring=scoring)(["CCO"])[0] for scoring in given}) == 1
+    for wrong, message in (
+        ({}, "expected a mapping with a list of components, got {}"),
+        ([], r"scoring is \[\]: expected a ScoringFunction, a mapping, or the path of a YAML file"),
+        (len, "expected a ScoringFunction, a mapping, or"),
+        ({"components": [{"kind": "qde"}]}, "component 1: component 'qde' is unknown: .* 'qed'"),
+    ):
+        with pytest.raises(ScoringError, match=message):
+            UmeRewardFunction(tiny_ume, scoring=wrong)
 
 
 def test_it_leaves_gradients_and_random_numbers_alone(reward):
@@ -233,6 +367,12 @@ class TestWrapper:
     def test_the_prompt_can_be_a_part_of_the_molecule(self, tiny_ume, reward):
         wrapper = create_ume_reward_wrapper(tiny_ume, include_prompt=True)
         assert wrapper(prompts=["c1ccc", "CC("], completions=["cc1O", "=O)O"]) == reward(["c1ccccc1O", "CC(=O)O"])
+
+    @pytest.mark.parametrize("prompts", [None, [[{"role": "user", "content": "Go on: c1ccc"}]], [None]])
+    def test_a_chat_is_no_part_of_a_molecule(self, tiny_ume, prompts):
+        wrapper = create_ume_reward_wrapper(tiny_ume, include_prompt=True)
+        with pytest.raises(ValueError, match=r"include_prompt=True joins .* prompts are plain text, not .*: leave"):
+            wrapper(prompts=prompts, completions=[[{"role": "assistant", "content": "cc1O"}]])
 
     def test_it_logs_a_full_column_and_numbers_by_its_name(self, tiny_ume):
         metrics, columns = {}, {}

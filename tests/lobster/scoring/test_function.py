@@ -1,12 +1,18 @@
 """Scoring functions: their values against RDKit's and by hand, their configuration, and what fails."""
 
 import math
+import os
 import pickle
+import subprocess
+import sys
 import textwrap
 import warnings
+from pathlib import Path
 
+import numpy as np
 import pytest
-from hypothesis import given
+import torch
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lobster.constants import Modality
@@ -182,6 +188,39 @@ def test_a_yaml_file_says_the_same_as_python(tmp_path):
         ("components: [{kind: substructures, wanted: ['C(']}]", "'C\\(' is not a SMARTS"),
         ("components: [{kind: forbidden_sites, sites: [EcoRX]}]", "'EcoRX' is neither a restriction enzyme"),
         ("components: [{kind: no.such.function}]", "function 'no.such.function' was not found"),
+        ("components: [{kind: json}]", "component 'json' is unknown"),
+        ("components: [{kind: no_such_module.f}]", "'no_such_module.f' was not found: .*No module named"),
+        ("components: [{kind: json.tool.nothing}]", "'json.tool.nothing' was not found: .*json.tool.nothing"),
+        ("components: [{kind: math.pi}]", "'math.pi' is no function but 3.14"),
+        ("components: [{kind: operator.mul}]", "mul: missing a required argument: 'b'"),
+        ("components: [{kind: os.path.isabs, modality: lipid}]", "component 1: isabs: modality 'lipid' is unknown"),
+        ("components: [{kind: 5}]", "kind is 5, expected a name such as qed, or a function"),
+        ("components: [{kind: [qed]}]", "kind is .'qed'., expected a name"),
+        ("components: [{kind: qed, name: 5}]", "qed: name is 5, expected text"),
+        ("components: [{kind: qed, name: pseudo_likelihood}]", "cannot be called 'pseudo_likelihood'"),
+        ("components: [{kind: qed, weight: true}]", "weight is True, expected a positive number"),
+        ("components: [{kind: qed, weight: two}]", "weight is 'two', expected a positive number"),
+        ("components: [{kind: qed, weight: .inf}]", "weight is inf, expected a positive number"),
+        ("components: [{kind: logp, transform: step}]", "transform is 'step', expected a mapping such as .kind: step"),
+        ("components: [{kind: logp, transform: {kind: [step]}}]", r"transform \"\['step'\]\" is unknown"),
+        ("components: [{kind: logp, transform: {kind: step, low: true}}]", "step: low is True, expected a number"),
+        ("components: [{kind: logp, transform: {kind: step, low: few}}]", "step: low is 'few', expected a number"),
+        (
+            "components: [{kind: charge, ph: acid, transform: {kind: step, low: 1}}]",
+            "charge: ph is 'acid', expected a number",
+        ),
+        ("components: [{kind: substructures, wanted: NO}]", "wanted is False, expected a list of text"),
+        ("components: [{kind: substructures, wanted: [NO]}]", "wanted has False, expected text: in YAML, .* quotes"),
+        ("components: [{kind: substructures, wanted: }]", "wanted is None, expected a list of text"),
+        ("components: [{kind: similarity, references: []}]", "similarity: references is empty"),
+        ("components: [{kind: qed}, {kind: logp}]", "component 2: logp: its values do not lie"),
+        ("components: {kind: qed}", "expected a list of components, got {'kind': 'qed'}"),
+        ("components: qed", "expected a list of components, got 'qed'"),
+        ("components:", "expected a list of components, got None"),
+        ("[{kind: qed}]", "expected a mapping with a list of components, got .{'kind': 'qed'}."),
+        ("", "expected a mapping with a list of components, got None"),
+        ("components: [{kind: qed}]\ncomponents: [{kind: sa_score}]", "key 'components' stands there twice"),
+        ("components: [{kind: qed, weight: 1, weight: 2}]", "key 'weight' stands there twice"),
         ("components: [qed]", "component 1: expected a mapping with a kind, got 'qed'"),
         ("components: []", "there is no component"),
         ("componets: [{kind: qed}]", "expected a mapping with a list of components"),
@@ -197,6 +236,174 @@ def test_a_wrong_file_is_explained_in_one_line(tmp_path, text, message):
         ScoringFunction.from_yaml(file)
     assert str(error.value).startswith(str(file))
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "sequence", "modality", "parameters", "expected"),
+    [  # letter by letter, each of these would be something else
+        ("motifs", "AARGDAA", Modality.AMINO_ACID, {"wanted": "RGD"}, 1),
+        ("motifs", "DAAGAAR", Modality.AMINO_ACID, {"wanted": "RGD"}, 0),
+        ("motifs", "DAAGAAR", Modality.AMINO_ACID, {"forbidden": "RGD"}, 1),
+        ("forbidden_sites", "atggccaactga", Modality.NUCLEOTIDE, {"sites": "GAATTC"}, 1),
+        ("forbidden_sites", "atggaattctga", Modality.NUCLEOTIDE, {"sites": "GAATTC"}, 0),
+        ("forbidden_sites", "atggaattctga", Modality.NUCLEOTIDE, {"sites": "EcoRI"}, 0),
+        ("substructures", "CSCCSO", Modality.SMILES, {"wanted": "CO"}, 0),
+        ("substructures", "CSCCSO", Modality.SMILES, {"forbidden": "CO"}, 1),
+        ("alerts", "O=[N+]([O-])c1ccccc1", Modality.SMILES, {"catalogs": "PAINS"}, 1),
+        ("similarity", "CCO", Modality.SMILES, {"references": "CCO"}, 1),
+        # any collection is a list
+        ("substructures", "CCO", Modality.SMILES, {"wanted": ("CO",)}, 1),
+        ("substructures", "CCO", Modality.SMILES, {"wanted": {"CO"}}, 1),
+        ("substructures", "CCO", Modality.SMILES, {"wanted": np.array(["CO"])}, 1),
+        ("substructures", "CSCCSO", Modality.SMILES, {"wanted": (smarts for smarts in ["CO"])}, 0),
+    ],
+)
+def test_a_string_where_a_list_belongs_is_a_list_of_one(kind, sequence, modality, parameters, expected):
+    component = Component(kind, **parameters)
+    assert [component.measure(sequence, modality, 0.5) for _ in range(2)] == [expected] * 2
+
+
+def test_so_it_is_in_yaml_and_in_functions_of_your_own(tmp_path):
+    def share(sequence: str, letters: list[str], scale: float = 1.0, power=1):
+        assert isinstance(letters, list)
+        return scale * sum(map(sequence.count, letters)) ** power / len(sequence)
+
+    assert Component(share, letters="CO", scale="1e-3").measure("CO", Modality.SMILES, 0.5) == 0.0005
+    assert Component(share, letters=("C", "O"), power="2").measure("CO", Modality.SMILES, 0.5) == 2
+    file = tmp_path / "scoring.yaml"
+    file.write_text("components: [{kind: motifs, wanted: RGD}, {kind: forbidden_sites, sites: GAATTC}]")
+    scoring = ScoringFunction.from_yaml(file)
+    assert [scoring(s, Modality.AMINO_ACID).total for s in ("AARGDAA", "DAAGAAR")] == [1, 0]
+    assert scoring("atggccaactga", Modality.NUCLEOTIDE).parts["forbidden_sites"] == 1
+
+
+def test_numbers_of_yaml_may_be_written_as_1e_3():
+    entry = {"kind": "logp", "weight": "1e-3", "transform": {"kind": "double_sigmoid", "low": "1e-3", "high": "1e1"}}
+    component = ScoringFunction.from_description({"components": [entry]}).components[0]
+    assert (component.weight, component.transform.low, component.transform.high) == (0.001, 0.001, 10)
+    assert Component("charge", ph="7e0", transform=Linear(-1, 1)).parameters == {"ph": 7}
+    assert Component("qed", weight=np.float32(2)).weight == 2
+
+
+def test_a_file_of_references_is_what_it_is_now(tmp_path, monkeypatch):
+    file = tmp_path / "references.smi"
+    file.write_text("CCO\n")
+    component = Component("similarity", references=file)
+    scoring = ScoringFunction([component])
+    first = scoring.version()
+    assert component.measure(ASPIRIN, Modality.SMILES, 0.5) < 0.5
+    file.write_text(f"{ASPIRIN}\nCCO\n")
+    assert component.measure(ASPIRIN, Modality.SMILES, 0.5) == 1
+    assert scoring.version() != first
+    file.write_text("CCN\nCC(\n")
+    with pytest.raises(ValueError, match=r"line 'CC\(' of .*references.smi is not a SMILES"):
+        component.measure(ASPIRIN, Modality.SMILES, 0.5)
+    file.unlink()
+    with pytest.raises(ValueError, match=r"references.smi' is neither a file nor a SMILES"):
+        component.measure(ASPIRIN, Modality.SMILES, 0.5)
+    assert scoring.version() != first
+    monkeypatch.chdir(tmp_path)
+    Path("known.smi").write_text(ASPIRIN)
+    assert Component("similarity", references=["CCN", "known.smi"]).measure(ASPIRIN, Modality.SMILES, 0.5) == 1
+
+
+def test_what_rounding_puts_outside_of_0_and_1_is_clipped():
+    values = iter([1.0000001, -1e-7, 1.01, -0.01])
+    scoring = ScoringFunction([Component(lambda s: next(values), "rounded")])
+    assert [scoring(ASPIRIN, Modality.SMILES).total for _ in range(2)] == [1, 0]
+    assert not scoring.failures
+    with pytest.warns(UserWarning, match=r"its score 1.01: expected a finite number, a score in \[0, 1\]"):
+        assert [scoring(ASPIRIN, Modality.SMILES).total for _ in range(2)] == [0, 0]
+    assert scoring.failures == {"rounded": 2}
+
+
+@pytest.mark.parametrize("one", [1, True, np.float32(1), np.bool_(True), np.array(1.0), torch.tensor(1.0)])
+def test_what_is_a_number_is_a_value(one):
+    scoring = ScoringFunction([Component(lambda s: one, "one"), Component(lambda s: 1, "two", transform=lambda v: one)])
+    assert scoring(ASPIRIN, "smiles").total == 1
+
+
+@pytest.mark.parametrize("none", [None, "1", [1.0], {"score": 1.0}, 1j, np.array([1.0, 0.0]), math.nan, math.inf])
+def test_what_is_none_is_a_failure_that_says_so(none):
+    returning, transforming = Component(lambda s: none, "a"), Component(lambda s: 1, "b", transform=lambda v: none)
+    for component in (returning, transforming):
+        scoring = ScoringFunction([component, Component("qed")], "arithmetic")
+        with pytest.warns(UserWarning, match=r"failed on .*: expected a .*number|number|0-dim"):
+            scored = scoring(ASPIRIN, Modality.SMILES)
+        assert scored.total == 0
+        assert list(scored.errors) == [component.name]
+        assert "number" in scored.errors[component.name] or "scalar" in scored.errors[component.name]
+
+
+def test_the_ume_is_used_where_a_component_asks_for_it():
+    assert default_scoring().uses_ume
+    assert ScoringFunction([Component("pseudo_likelihood", "pl")]).uses_ume
+    assert not ScoringFunction([Component("qed"), Component("complexity")]).uses_ume
+
+
+MODULE = "def nitrogen(sequence: str) -> bool:\n    return 'N' in sequence\n"
+
+
+def test_a_function_is_found_where_one_stands_and_beside_the_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    here, there = tmp_path / "here", tmp_path / "there"
+    for folder, module in ((here, "standing_here"), (there, "lying_there")):
+        folder.mkdir()
+        (folder / f"{module}.py").write_text(MODULE)
+    (there / "broken_there.py").write_text("import no_such_thing\n")
+    (there / "json.py").write_text(MODULE)
+    monkeypatch.chdir(here)
+    assert Component("standing_here.nitrogen").measure("CN", Modality.SMILES, 0.5) == 1
+    file = there / "scoring.yaml"
+    file.write_text("components: [{kind: lying_there.nitrogen}, {kind: standing_here.nitrogen, name: again}]")
+    assert ScoringFunction.from_yaml(file)("CN", Modality.SMILES).total == 1
+    for name, message in (
+        ("broken_there.nitrogen", "was not found: ModuleNotFoundError: No module named 'no_such_thing'"),
+        ("lying_there.oxygen", "was not found: .*'lying_there.oxygen'"),
+        ("json.dumps", r"json.py is hidden by another module 'json', .*: rename it"),
+    ):
+        file.write_text(f"components: [{{kind: {name}}}]")
+        with pytest.raises(ScoringError, match=message):
+            ScoringFunction.from_yaml(file)
+
+
+def test_another_process_finds_it_too(tmp_path):
+    """A process that is spawned is given the folder, and what was pickled for it."""
+    (tmp_path / "mine.py").write_text(MODULE)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "run.py").write_text(
+        textwrap.dedent(
+            """
+            import multiprocessing
+            from lobster.scoring import Component, ScoringFunction
+
+            def total(scoring):
+                return scoring("CN", "SMILES").total
+
+            if __name__ == "__main__":
+                scoring = ScoringFunction([Component("mine.nitrogen"), Component("substructures", wanted="CN")])
+                with multiprocessing.get_context("spawn").Pool(1) as pool:
+                    print(pool.map(total, [scoring]))
+            """
+        )
+    )
+    command = [sys.executable, "elsewhere/run.py"]
+    done = subprocess.run(command, cwd=tmp_path, env=dict(os.environ), capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == "[1.0]", done.stderr
+
+
+def test_a_mapping_says_the_same_as_a_file():
+    description = {"combine": "arithmetic", "components": ({"kind": "qed"}, Component(len, "size", transform=Step(3)))}
+    scoring = ScoringFunction.from_description(description)
+    assert scoring(ASPIRIN, Modality.SMILES).total == pytest.approx((1 + 0.55) / 2, abs=0.01)
+    for wrong, message in (
+        ({"components": ["qed"]}, "component 1: expected a mapping with a kind, got 'qed'"),
+        ({"components": Component("qed")}, "expected a list of components"),
+        (["qed"], "expected a mapping with a list of components"),
+        ({"components": [{"kind": "qed"}], "combined": "x"}, "key 'combined' is unknown: .* 'combine'"),
+    ):
+        with pytest.raises(ScoringError, match=message):
+            ScoringFunction.from_description(wrong)
 
 
 def test_a_function_of_your_own_takes_parameters():
@@ -223,3 +430,43 @@ def test_any_protein_gets_a_score(protein):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         assert 0 <= ScoringFunction(every)(protein, Modality.AMINO_ACID, 0.5).total <= 1
+
+
+def test_a_function_that_needs_more_is_refused():
+    def needy(sequence, threshold):
+        return 1.0
+
+    with pytest.raises(ScoringError, match="needy: missing a required argument: 'threshold'"):
+        Component(needy)
+    with pytest.raises(ScoringError, match="too many positional arguments"):
+        Component(lambda: 1.0, "nothing")
+    with pytest.raises(ScoringError, match="kind is None, expected a name"):
+        Component(None)
+    assert Component(needy, threshold=1).measure("C", Modality.SMILES, 0.5) == 1
+
+
+RUBBISH = [None, True, 0, -1, 2.5, math.nan, math.inf, 10**400, "", "x", "1e-3", "CO", b"x", [], [None], [[]], ("CO",)]
+RUBBISH += [{}, {"CO"}, {"kind": "step"}, {"kind": "linear", "low": "1", "high": 2}, object(), len, "SMILES", "filter"]
+KEYS = ["kind", "name", "weight", "role", "transform", "modality", "wanted", "forbidden", "sites", "references"]
+KEYS += ["catalogs", "ph", "structure", "parameters", "", 5, None]
+
+
+@settings(max_examples=500, deadline=None)
+@given(
+    st.sampled_from([*kinds(), "os.path.isabs", "math.pi"]),
+    st.dictionaries(st.sampled_from(KEYS), st.sampled_from(RUBBISH), max_size=2),
+    st.sampled_from(["linear", "step", "double_sigmoid"]),
+    st.one_of(st.just(1), st.sampled_from(RUBBISH)),
+)
+def test_whatever_a_description_holds_it_works_or_is_refused_in_one_line(kind, rest, transform, low):
+    entry = {"kind": kind, "transform": {"kind": transform, "low": low, "high": 5}} | rest
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            scoring, refused = ScoringFunction.from_description({"components": [entry]}), ""
+        except ScoringError as error:
+            scoring, refused = default_scoring(), str(error)
+        assert "\n" not in refused
+        for sequence, modality in (("CCO", "SMILES"), ("MKTAYIAK", "amino_acid"), ("atggcctaa", "nucleotide")):
+            scored = scoring(sequence, modality, 0.5)
+            assert scored is None or 0 <= scored.total <= 1

@@ -50,6 +50,8 @@ def test_points_on_the_curves():
         lambda: Sigmoid(0, math.inf),
         lambda: DoubleSigmoid(3, 1),
         lambda: DoubleSigmoid(1, 3, -1),
+        lambda: DoubleSigmoid(1, 3, math.inf),
+        lambda: Step(math.inf, math.inf),
         lambda: Step(),
         lambda: Step(3, 1),
     ],

@@ -5,6 +5,7 @@ Checkpoints are data, never code: safetensors, or `torch.load(weights_only=True)
 
 import json
 import warnings
+from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -39,8 +40,12 @@ def assets() -> Path:
     return Path(str(files("lobster").joinpath("assets")))
 
 
-def find_model(name_or_path: str | Path) -> Path:
+def find_model(name_or_path: str | Path, fetch: Callable[[str], Any] | None = None) -> Any:
     """Return the file or folder of a model: a path that exists, a shipped name, or a Hub id's local snapshot.
+
+    Args:
+        name_or_path: The model.
+        fetch: What to make of a Hub id, instead of the snapshot of an encoder, which is data in safetensors alone.
 
     Raises:
         FileNotFoundError: Nothing was found; the message says where it was looked for and what ships.
@@ -54,7 +59,7 @@ def find_model(name_or_path: str | Path) -> Path:
     tried = ["no such file or folder", f"not a model that ships ({', '.join(shipped)})"]
     if name.count("/") == 1 and not Path(name).parent.is_dir() and not name.endswith(_LIGHTNING_FILES):
         try:
-            return _snapshot(name)
+            return (fetch or _snapshot)(name)
         except (OSError, ValueError) as error:
             tried.append(f"not on the Hugging Face Hub or no network ({type(error).__name__})")
     raise FileNotFoundError(

@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -95,8 +95,17 @@ def check_output_dir(output_dir: str | Path, start: Path | None = None, overwrit
             f"{folder} holds {what} ({foreign[0].name}): go on with it (resume_from_checkpoint=True), overwrite it "
             "(overwrite_output_dir=True), or choose another output_dir"
         )
+    check_writable(folder)
+
+
+def check_writable(folder: str | Path) -> None:
+    """Make a folder, and check that files can be written to it.
+
+    Raises:
+        OSError: They cannot.
+    """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        Path(folder).mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
@@ -128,9 +137,17 @@ def told_when_full(
         raise OSError(f"no space left on {output_dir}: {_whole(output_dir, how)}") from error
 
 
-def stopped(output_dir: str | Path, step: int, how: str = RESUME) -> str:
-    """Say where a run was interrupted, and how it goes on."""
-    return f"stopped at step {step}: {_whole(output_dir, how)}"
+@contextmanager
+def told_when_interrupted(output_dir: str | Path, step: Callable[[], int], how: str = RESUME) -> Iterator[None]:
+    """Let an interruption (Ctrl-C) say at which step a run was stopped, and how it goes on.
+
+    Raises:
+        KeyboardInterrupt: It was interrupted.
+    """
+    try:
+        yield
+    except KeyboardInterrupt as interruption:
+        raise KeyboardInterrupt(f"stopped at step {step()}: {_whole(output_dir, how)}") from interruption
 
 
 def _whole(output_dir: str | Path, how: str) -> str:

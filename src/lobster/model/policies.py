@@ -127,7 +127,9 @@ def load_policy_tokenizer(source: str) -> PreTrainedTokenizerBase:
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, padding_side="left")
     except Exception as error:  # without its files transformers ends in errors of many kinds
-        raise ValueError(f"{_no_tokenizer(source)} ({type(error).__name__}: {str(error).strip():.100})") from error
+        raise ValueError(
+            f"{_no_tokenizer(source)} ({type(error).__name__}: {' '.join(str(error).split()):.300})"
+        ) from error
     if len(tokenizer) <= len(set(tokenizer.all_special_ids)):
         raise ValueError(_no_tokenizer(source))
     return tokenizer

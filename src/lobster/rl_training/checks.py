@@ -129,7 +129,7 @@ def check_tokenizer(tokenizer: PreTrainedTokenizerBase) -> None:
         raise ValueError("the policy's tokenizer has no eos_token: completions would never end; set one")
 
 
-def check_prompts(dataset: Any, name: str, tokenizer: Any, model: Any, ends: Sequence[int], args: GRPOConfig) -> None:
+def check_prompts(dataset: Any, name: str, tokenizer: Any, model: Any, ends: Sequence[int], args: Any) -> None:
     """Check that a policy can begin from its prompts, and has room for completions: of the longest and of some others.
 
     Args:
@@ -138,7 +138,7 @@ def check_prompts(dataset: Any, name: str, tokenizer: Any, model: Any, ends: Seq
         tokenizer: The policy's.
         model: The policy.
         ends: The tokens that end a completion.
-        args: What TRL was given.
+        args: TRL's, a `GRPOConfig`.
 
     Raises:
         ValueError: A prompt becomes no token, or one that the policy does not know, ends with an end token, or leaves no
@@ -148,14 +148,18 @@ def check_prompts(dataset: Any, name: str, tokenizer: Any, model: Any, ends: Seq
         ids = _tokenize(prompt, name, tokenizer, args.chat_template_kwargs or {})
         shown = f"{name}: the prompt {str(prompt)[:40]!r}"
         if not ids:
-            raise ValueError(f"{shown} becomes no token, for the policy's tokenizer adds no <bos>: prompt with its first")
+            raise ValueError(
+                f"{shown} becomes no token, for the policy's tokenizer adds no <bos>: prompt with its first"
+            )
         if ids[-1] in ends and not _begins_with_its_end(prompt, tokenizer):
             raise ValueError(
                 f"{shown} ends with the end token {tokenizer.convert_ids_to_tokens(ids[-1])!r}, behind which nothing was "
                 f"ever written: {_how_not_to_end(prompt)}"
             )
         if max(ids) >= (known := model.get_input_embeddings().num_embeddings):
-            raise ValueError(f"{shown} has the token {max(ids)}, the policy knows {known}: it is another one's tokenizer")
+            raise ValueError(
+                f"{shown} has the token {max(ids)}, the policy knows {known}: it is another one's tokenizer"
+            )
         room, asked = _positions(model) - len(ids), args.max_completion_length or 0
         if asked > room:
             raise ValueError(
@@ -178,7 +182,9 @@ def _tokenize(prompt: Any, name: str, tokenizer: Any, template: dict[str, Any]) 
     if isinstance(prompt, str):
         return tokenizer(text=prompt)["input_ids"]
     if not tokenizer.chat_template:
-        raise ValueError(f"{name} has messages for prompts and the policy's tokenizer no chat_template: prompt with text")
+        raise ValueError(
+            f"{name} has messages for prompts and the policy's tokenizer no chat_template: prompt with text"
+        )
     return tokenizer.apply_chat_template(
         prompt, add_generation_prompt=True, tokenize=True, return_dict=True, **template
     )["input_ids"]

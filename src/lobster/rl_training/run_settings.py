@@ -76,7 +76,9 @@ def compare_settings(checkpoint: Path, settings: dict[str, Any], model: PreTrain
         return
     then = json.loads(file.read_text())
     if (policy := then.pop("policy")) != _size(model):
-        raise ValueError(f"{checkpoint} holds a policy of {policy}, this run's is {_size(model)}: resume with the former")
+        raise ValueError(
+            f"{checkpoint} holds a policy of {policy}, this run's is {_size(model)}: resume with the former"
+        )
     if say and (changed := differences(then, settings)):
         logger.warning("resumed from %s with other settings: %s", checkpoint, ", ".join(changed))
 

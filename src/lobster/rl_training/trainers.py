@@ -32,8 +32,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from datasets import Dataset, IterableDataset
-from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback, TrainerState
+from datasets import Dataset
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback, TrainerState
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, TrainOutput
 from trl import GRPOConfig, GRPOTrainer
 
@@ -48,7 +48,13 @@ from lobster.model.policies import (
     load_policy_tokenizer,
     read_config,
 )
-from lobster.resume import check_output_dir, checkpoint_to_resume, foreign_checkpoints, stopped, told_when_full
+from lobster.resume import (
+    check_output_dir,
+    checkpoint_to_resume,
+    foreign_checkpoints,
+    told_when_full,
+    told_when_interrupted,
+)
 from lobster.rl_training.checked_rewards import check_rewards, checked
 from lobster.rl_training.checks import as_dataset, check_batches, check_dataset, check_prompts, check_tokenizer
 from lobster.rl_training.composition import Composition, letters_of_tokens, without_outliers
@@ -182,11 +188,8 @@ class UmeGRPOTrainer(GRPOTrainer):
                 shutil.rmtree(old)
         if start is not None and self._had_ended(start):
             return TrainOutput(self.state.global_step, 0.0, {})
-        try:
-            with told_when_full(folder):
-                output = super().train(None if start is None else str(start), *args, **kwargs)
-        except KeyboardInterrupt as interruption:
-            raise KeyboardInterrupt(stopped(folder, self.state.global_step)) from interruption
+        with told_when_interrupted(folder, lambda: self.state.global_step), told_when_full(folder):
+            output = super().train(None if start is None else str(start), *args, **kwargs)
         if self.args.should_save:
             self.ume_reward.top_sequences.write(folder)
         return output
@@ -204,7 +207,9 @@ class UmeGRPOTrainer(GRPOTrainer):
         self._load_from_checkpoint(best or str(checkpoint))
         self.state = state
         if self.is_world_process_zero():
-            logger.warning("the run in %s had ended at step %d: nothing is trained", checkpoint.parent, state.global_step)
+            logger.warning(
+                "the run in %s had ended at step %d: nothing is trained", checkpoint.parent, state.global_step
+            )
         return True
 
     def _settings(self) -> dict[str, Any]:
@@ -336,7 +341,8 @@ class UmeGRPOTrainer(GRPOTrainer):
         # What the reward remembers goes first: trainer_state.json, written last, says that a checkpoint is whole.
         output_dir = Path(self._get_output_dir(trial=trial))
         folder = output_dir / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
-        size = sum(p.numel() * p.element_size() for p in self.model.parameters() if p.requires_grad)
+        policy: Any = self.model
+        size = sum(p.numel() * p.element_size() for p in policy.parameters() if p.requires_grad)
         with told_when_full(output_dir, folder, size):
             if self.args.should_save:
                 folder.mkdir(parents=True, exist_ok=True)
@@ -436,9 +442,8 @@ def create_ume_grpo_trainer(
     check_tokenizer(tokenizer)
     memory = _chosen(diversity, DiversityMemory, "diversity")
     watch = _chosen(guard, RunGuard, "guard")
-    reward = create_ume_reward_wrapper(
-        ume_model, reward_temperature, reward_batch_size, include_prompt, memory, scoring
-    )
+    temperature: Any = reward_temperature
+    reward = create_ume_reward_wrapper(ume_model, temperature, reward_batch_size, include_prompt, memory, scoring)
     callbacks = list(extras.pop("callbacks", None) or [])
     if watch is not None:
         callbacks.append(watch)
@@ -527,7 +532,7 @@ def _chosen(choice: Any, make: Callable[..., Part], name: str) -> Part | None:
 
 
 def _policy(
-    model_path: str | Path | PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None, args: GRPOConfig, wrapped: bool
+    model_path: str | Path | PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None, args: Any, wrapped: bool
 ) -> tuple[Any, PreTrainedTokenizerBase]:
     """Return what TRL takes for the model, and its tokenizer; ``wrapped``: TRL is to put a new adapter around it."""
     if not isinstance(model_path, (str, Path)):
@@ -542,7 +547,7 @@ def _policy(
             source = str(Path(str(args.output_dir)) / "start")
             model_path.save_pretrained(source)
             model_path.config._name_or_path = source
-        return model_path, tokenizer or AutoTokenizer.from_pretrained(source, padding_side="left")
+        return model_path, tokenizer or load_policy_tokenizer(source)
     policy = find_policy(model_path)
     if is_adapter(policy):
         if wrapped:

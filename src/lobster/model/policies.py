@@ -122,14 +122,20 @@ def load_policy_tokenizer(source: str) -> PreTrainedTokenizerBase:
     Raises:
         ValueError: There is none, or it knows special tokens only.
     """
-    if is_adapter(source) and Path(source).is_dir() and not (Path(source) / "tokenizer_config.json").is_file():
-        source = _adapter_base(source)
+    try:
+        return _read_tokenizer(source)
+    except ValueError:
+        if not is_adapter(source):
+            raise
+    return _read_tokenizer(_adapter_base(source))
+
+
+def _read_tokenizer(source: str) -> PreTrainedTokenizerBase:
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, padding_side="left")
     except Exception as error:  # without its files transformers ends in errors of many kinds
-        raise ValueError(
-            f"{_no_tokenizer(source)} ({type(error).__name__}: {' '.join(str(error).split()):.300})"
-        ) from error
+        why = " ".join(str(error).split())
+        raise ValueError(f"{_no_tokenizer(source)} ({type(error).__name__}: {why:.300})") from error
     if len(tokenizer) <= len(set(tokenizer.all_special_ids)):
         raise ValueError(_no_tokenizer(source))
     return tokenizer
@@ -167,8 +173,12 @@ def check_writes(config: PreTrainedConfig, name: str) -> None:
     masked = kind in MODEL_FOR_MASKED_LM_MAPPING and not getattr(config, "is_decoder", False)
     translates = kind in MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING and kind not in MODEL_FOR_CAUSAL_LM_MAPPING
     if config.model_type == "ume" or masked or translates:
-        what = "is a UME, the reward" if config.model_type == "ume" else f"is a {config.model_type}, which cannot write"
-        raise ValueError(f"{name} {what}: the policy is a causal language model, such as smiles-policy-3M")
+        what = (
+            "a UME, the reward"
+            if config.model_type == "ume"
+            else f"of the type {config.model_type}, which cannot write"
+        )
+        raise ValueError(f"{name} is {what}: the policy is a causal language model, such as smiles-policy-3M")
 
 
 def end_tokens(model: PreTrainedModel | Any, tokenizer: PreTrainedTokenizerBase) -> list[int]:

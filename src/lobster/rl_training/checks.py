@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 from datasets import Dataset, DatasetDict, IterableDataset
+from pyarrow import ArrowException
 from torch.nn import Embedding
 from transformers import PreTrainedTokenizerBase
 from trl import GRPOConfig
@@ -32,20 +33,27 @@ def as_dataset(prompts: Any, name: str) -> Dataset | IterableDataset:
     >>> as_dataset(["C", "CC"], "train_dataset")["prompt"][:]
     ['C', 'CC']
     """
-    match prompts:
-        case Dataset() | IterableDataset():
-            return prompts
-        case DatasetDict():
-            raise TypeError(f"{name} is a DatasetDict: pass one of its splits, such as [{next(iter(prompts), '')!r}]")
-        case pd.DataFrame():
-            return Dataset.from_pandas(prompts, preserve_index=False)
-        case Mapping():
-            return Dataset.from_dict({str(column): list(values) for column, values in prompts.items()})
-        case list() | tuple() | pd.Series():
-            rows = list(prompts)
-            if rows and all(isinstance(row, Mapping) for row in rows):
-                return Dataset.from_list([dict(row) for row in rows])
-            return Dataset.from_dict({"prompt": rows})
+    try:
+        match prompts:
+            case Dataset() | IterableDataset():
+                return prompts
+            case DatasetDict():
+                raise TypeError(
+                    f"{name} is a DatasetDict: pass one of its splits, such as [{next(iter(prompts), '')!r}]"
+                )
+            case pd.DataFrame():
+                return Dataset.from_pandas(prompts, preserve_index=False)
+            case Mapping():
+                return Dataset.from_dict({str(column): list(values) for column, values in prompts.items()})
+            case list() | tuple() | pd.Series():
+                rows = list(prompts)
+                if rows and all(isinstance(row, Mapping) for row in rows):
+                    return Dataset.from_list([dict(row) for row in rows])
+                return Dataset.from_dict({"prompt": rows})
+    except ArrowException as error:  # values of several types in one column
+        raise TypeError(
+            f"{name} cannot become columns ({error}): every prompt is a text, or a list of messages"
+        ) from error
     raise TypeError(
         f"{name} is {prompts!r:.60}: expected a datasets.Dataset, a pandas DataFrame, or a list of prompts or rows"
     )

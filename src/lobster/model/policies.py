@@ -33,17 +33,18 @@ def find_policy(name_or_path: str | Path) -> str:
         ValueError: It is a file.
     """
     path = find_model(name_or_path, _on_the_hub)
-    if not isinstance(path, Path):
-        return path
+    if not path.exists():
+        return path.as_posix()
     if not path.is_dir():
         raise ValueError(f"{path} is a file: a policy is a folder that save_pretrained wrote")
     return str(path.resolve())  # what is saved names it, and may be read from another working directory
 
 
-def _on_the_hub(name: str) -> str:
+def _on_the_hub(name: str) -> Path:
+    """Return a Hub id as it is, if it exists."""
     if find_adapter_config_file(name) is None:
         cached_file(name, "config.json")
-    return name
+    return Path(name)
 
 
 def is_adapter(source: str) -> bool:

@@ -82,7 +82,7 @@ def check_preference(reward: UmeRewardFunction, modality: Modality) -> bool:
     won: list[bool] = []
     for name, sequence in known.items():
         rivals = corruptions(sequence, modality, rng)
-        real, *others = (r * reward.temperature for r in reward([sequence, *rivals], [modality] * (1 + len(rivals))))
+        real, *others = (s.score for s in reward.score([sequence, *rivals], [modality] * (1 + len(rivals))))
         wins = [real > other for other in others]
         won += wins
         print(f"  {name:20} {real:.3f}  corrupted {np.mean(others):.3f}  wins {sum(wins):2} of {len(wins)}")
@@ -121,7 +121,7 @@ def main() -> int:
     disable_progress_bar()
     try:
         ume = Ume.from_pretrained(arguments.ume, device=arguments.device, tokenizers=arguments.tokenizers)
-    except (FileNotFoundError, ValueError) as error:
+    except (OSError, ValueError) as error:
         sys.exit(f"error: {error}")
     reward = UmeRewardFunction(ume)
     print(f"{arguments.ume} on {ume.device}")

@@ -20,17 +20,18 @@ from typing import Any
 
 import yaml
 from datasets import Dataset, load_dataset
-from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback, ProgressCallback
+from transformers import PrinterCallback, ProgressCallback
 from transformers.utils.logging import disable_progress_bar
 
 from lobster.constants import Modality
 from lobster.evaluation import sample
 from lobster.model import Ume
-from lobster.model.checkpoints import find_model
-from lobster.report import ProgressLine, comparison_table, score_samples, write_report
+from lobster.model.policies import find_policy, load_policy
+from lobster.report import ProgressLine, check_drawing, comparison_table, score_samples, write_report
+from lobster.resume import check_output_dir, checkpoint_to_resume, told_when_full
 from lobster.rl_training import UmeRewardFunction, create_ume_grpo_trainer, train_ume_grpo
 
-POLICY, UME = "smiles-policy-3M", "ume-nano-base-3M"
+POLICY, UME, FOLDER = "smiles-policy-3M", "ume-nano-base-3M", "runs/demo"
 
 # Chosen for three minutes on two cores: 64 molecules a step from the empty prompt, a learning rate for 3M parameters.
 DEMO: dict[str, Any] = {
@@ -52,7 +53,7 @@ def main() -> None:
     parser.add_argument("--model_path", default=POLICY, help=f"policy: a folder, a Hub id or {POLICY}")
     parser.add_argument("--ume", default=UME, help=f"UME: a folder, a Hub id, a .ckpt or {UME}")
     parser.add_argument("--dataset", help="file of prompts; without it, the demo's empty prompt")
-    parser.add_argument("--output_dir", default="runs/demo")
+    parser.add_argument("--output_dir", default=FOLDER)
     parser.add_argument("--samples", type=int, default=512, help="samples in the table before and after (demo)")
     parser.add_argument("--device", default=None, help="cuda or cpu; CUDA where there is one")
     parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint in output_dir")
@@ -65,7 +66,10 @@ def main() -> None:
             run_own(arguments, settings)
         else:
             run_demo(arguments, settings)
-    except (FileNotFoundError, ValueError, TypeError) as error:
+    except KeyboardInterrupt as interruption:
+        print(f"\n{interruption or 'stopped'}", file=sys.stderr)
+        sys.exit(130)  # what a shell expects of a program that was interrupted
+    except (OSError, ValueError, TypeError, ImportError) as error:
         sys.exit(f"error: {error}")
 
 
@@ -112,31 +116,32 @@ def run_own(arguments: argparse.Namespace, settings: dict[str, Any]) -> None:
 
 def run_demo(arguments: argparse.Namespace, settings: dict[str, Any]) -> None:
     """Sample, train, sample again, and show the difference."""
+    check_drawing()
     folder = Path(arguments.output_dir)
+    start = checkpoint_to_resume(folder, arguments.resume)
+    settings = DEMO | {"overwrite_output_dir": start is None and arguments.output_dir == FOLDER} | settings
+    check_output_dir(folder, start, settings["overwrite_output_dir"])
     ume = Ume.from_pretrained(arguments.ume, device=arguments.device)
     scorer = UmeRewardFunction(ume)
-    start = find_model(arguments.model_path)
+    source = find_policy(arguments.model_path)
     print(f"Sampling {arguments.samples} molecules from {arguments.model_path} …", flush=True)
-    policy = AutoModelForCausalLM.from_pretrained(start, dtype="float32").to(ume.device)
-    tokenizer = AutoTokenizer.from_pretrained(start)
+    policy, tokenizer = load_policy(source)
+    policy.to(ume.device)
     before = score_samples(sample(policy, tokenizer, arguments.samples), scorer)
 
     prompts = Dataset.from_dict({"prompt": [""], "modality": [Modality.SMILES.value]})
-    settings = DEMO | settings
-    trainer = create_ume_grpo_trainer(
-        str(start), ume, prompts, output_dir=folder, callbacks=[ProgressLine()], **settings
-    )
+    trainer = create_ume_grpo_trainer(source, ume, prompts, output_dir=folder, callbacks=[ProgressLine()], **settings)
     trainer.remove_callback(ProgressCallback)
     trainer.remove_callback(PrinterCallback)
     print(f"Reinforcing it with {arguments.ume} for {settings['max_steps']} steps …", flush=True)
     began = time.monotonic()
     trainer.train(resume_from_checkpoint=arguments.resume or None)
     seconds = time.monotonic() - began
-    trainer.save_model(str(folder))
-    trainer.create_model_card()
-
     after = score_samples(sample(trainer.model, tokenizer, arguments.samples, seed=1), scorer)
-    summary = write_report(folder, before, after, trainer.state.log_history, seconds)
+    with told_when_full(folder):
+        trainer.save_model(str(folder))
+        trainer.create_model_card()
+        summary = write_report(folder, before, after, trainer.state.log_history, seconds)
     print(f"\n{arguments.samples} fresh samples, {seconds:.0f} s of training\n")
     print(comparison_table(summary["before"], summary["after"]))
     print(

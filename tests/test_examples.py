@@ -14,6 +14,7 @@ from lobster.scoring import ScoringFunction
 from lobster.tokenization import make_tokenizer
 
 ROOT = Path(__file__).parents[1]
+DEMO = ROOT / "examples" / "train_ume_grpo.py"
 TINY = ["--max_steps", "2", "--per_device_train_batch_size", "8", "--num_generations", "8", "--learning_rate", "1e-3"]
 
 
@@ -32,6 +33,20 @@ def test_the_demo_shows_before_and_after(tmp_path):
         assert (folder / name).stat().st_size > 0
     assert len(list(csv.DictReader((folder / "samples.csv").open()))) == 48
     AutoModelForCausalLM.from_pretrained(folder)
+    again = run("train_ume_grpo.py", "--samples", 2, *TINY, cwd=tmp_path)  # the demo overwrites its own folder
+    assert again.returncode == 0, again.stderr
+    other = run("train_ume_grpo.py", "--samples", 2, "--output_dir", "./runs/demo", *TINY, cwd=tmp_path)
+    assert other.returncode == 1
+    assert other.stderr.splitlines()[-1].startswith("error: runs/demo holds another run (checkpoint-2)")
+
+
+def test_without_matplotlib_the_demo_says_so_before_it_begins(tmp_path):
+    blocked = f"import runpy, sys; sys.modules['matplotlib'] = None; sys.argv = ['demo']; runpy.run_path({str(DEMO)!r}, run_name='__main__')"
+    done = subprocess.run([sys.executable, "-c", blocked], cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].endswith("matplotlib: pip install '.[demo]'")
+    assert not done.stdout
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,15 @@
-"""Fixtures of all tests: a tiny random UME, and the real data where the checkout has it beside it."""
+"""Fixtures of all tests: a tiny random UME, a tiny policy, and the real data where the checkout has it beside it."""
 
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from lobster.constants import Modality
 from lobster.model import Ume, UmeConfig, UmeForMaskedLM
+from lobster.pretraining.policy import policy_tokenizer
 from lobster.sequences import read_sequences
 from lobster.tokenization import make_tokenizer
 
@@ -51,3 +53,27 @@ def shared() -> Callable[[str], Path]:
 def held_out(shared: Callable[[str], Path]) -> Callable[[Modality], list[str]]:
     """Read the held-out sequences of a modality; skip the test where they are absent."""
     return lambda modality: read_sequences(shared(HELD_OUT[modality]))
+
+
+@pytest.fixture(scope="session")
+def tiny_policy(tmp_path_factory) -> Path:
+    """A folder with an untrained Llama-type policy that writes chains of C, N and O."""
+    folder = tmp_path_factory.mktemp("policy")
+    tokenizer = policy_tokenizer(["C", "N", "O"], Modality.SMILES)
+    torch.manual_seed(0)
+    model = LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=32,
+            intermediate_size=64,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            max_position_embeddings=64,
+            bos_token_id=0,
+            eos_token_id=1,
+            pad_token_id=2,
+        )
+    )
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForMaskedLM, AutoTokenizer
 
 from lobster.constants import Modality
 from lobster.device import resolve_device
@@ -19,6 +19,7 @@ from lobster.evaluation.scorecard import LAYOUT, scorecard
 from lobster.evaluation.table import Figure, as_json, markdown
 from lobster.model import Ume
 from lobster.model.checkpoints import find_model
+from lobster.model.policies import load_policy
 from lobster.sequences import read_sequences
 
 
@@ -102,16 +103,16 @@ def main(arguments: list[str]) -> None:
         reference = read_sequences(a.reference) if a.reference else None
         _print(_figures(sample_metrics(read_sequences(a.file), a.modality, reference), a.modality), a.file, a.json)
     else:
-        path = find_model(a.name)
-        causal: Any = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32)
+        causal, tokenizer = load_policy(a.name)
         causal.to(resolve_device(a.device)).eval()
         train, heldout = read_sequences(a.train), read_sequences(a.heldout)
-        tokenizer = AutoTokenizer.from_pretrained(path)
         _print(policy_scorecard(causal, tokenizer, a.modality, train, heldout, a.samples, a.seed), a.name)
 
 
 if __name__ == "__main__":
     try:
         main(sys.argv[1:])
-    except (ValueError, OSError) as error:
+    except KeyboardInterrupt:
+        sys.exit(130)  # what a shell expects of a program that was interrupted
+    except (ValueError, OSError, ImportError) as error:
         sys.exit(f"error: {error}")

@@ -5,10 +5,12 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from lobster.model.policies import end_tokens
+
 
 @torch.inference_mode()
 def sample(
-    model: PreTrainedModel,
+    model: PreTrainedModel | Any,
     tokenizer: PreTrainedTokenizerBase,
     count: int,
     prompt: str = "",
@@ -20,11 +22,12 @@ def sample(
     """Return completions of a prompt, sampled from the whole distribution (no top-k, no top-p).
 
     Args:
-        model: A causal language model.
+        model: A causal language model, with or without a LoRA adapter; `lobster.model.policies.load_policy` loads both.
         tokenizer: Its tokenizer.
         count: How many completions to draw.
         prompt: What they continue.
-        max_new_tokens: Where a completion that does not end is cut.
+        max_new_tokens: Where a completion that does not end is cut. Any end token of the model's generation configuration
+            ends one, and is not part of it.
         batch_size: Completions in a batch.
         temperature: Of the softmax.
         seed: Of the draws; the global random state is left as it was.
@@ -33,6 +36,8 @@ def sample(
     model.eval()
     inputs = tokenizer(prompt, return_tensors="pt").to(model.device)
     inputs.pop("token_type_ids", None)
+    ends = end_tokens(model, tokenizer)
+    padding = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else ends[0] if ends else None
     generate: Any = model.generate
     texts: list[str] = []
     devices = [model.device] if model.device.type == "cuda" else []
@@ -47,9 +52,15 @@ def sample(
                 top_p=1.0,
                 num_return_sequences=min(batch_size, count - len(texts)),
                 max_new_tokens=max_new_tokens,
-                pad_token_id=tokenizer.pad_token_id,
-                eos_token_id=tokenizer.eos_token_id,
+                pad_token_id=padding,
+                eos_token_id=ends or None,
             )
-            texts += tokenizer.batch_decode(output[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
+            written = [_until(row, ends) for row in output[:, inputs["input_ids"].shape[1] :].tolist()]
+            texts += tokenizer.batch_decode(written, skip_special_tokens=True)
     model.train(was_training)
     return texts
+
+
+def _until(ids: list[int], ends: list[int]) -> list[int]:
+    """Return the ids before the first end token."""
+    return ids[: next((i for i, token in enumerate(ids) if token in ends), len(ids))]

@@ -5,6 +5,7 @@ Checkpoints are data, never code: safetensors, or `torch.load(weights_only=True)
 
 import json
 import warnings
+from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -39,8 +40,19 @@ def assets() -> Path:
     return Path(str(files("lobster").joinpath("assets")))
 
 
-def find_model(name_or_path: str | Path) -> Path:
+def _snapshot(name: str) -> Path:
+    from huggingface_hub import snapshot_download
+
+    cached_file(name, "config.json")  # a quick no where the id does not exist or there is no network
+    return Path(snapshot_download(name, allow_patterns=["*.json", "*.safetensors", "*.txt"]))
+
+
+def find_model(name_or_path: str | Path, fetch: Callable[[str], Path] = _snapshot) -> Path:
     """Return the file or folder of a model: a path that exists, a shipped name, or a Hub id's local snapshot.
+
+    Args:
+        name_or_path: The model.
+        fetch: What finds a Hub id; by default the snapshot of an encoder, which is data in safetensors alone.
 
     Raises:
         FileNotFoundError: Nothing was found; the message says where it was looked for and what ships.
@@ -54,20 +66,13 @@ def find_model(name_or_path: str | Path) -> Path:
     tried = ["no such file or folder", f"not a model that ships ({', '.join(shipped)})"]
     if name.count("/") == 1 and not Path(name).parent.is_dir() and not name.endswith(_LIGHTNING_FILES):
         try:
-            return _snapshot(name)
+            return fetch(name)
         except (OSError, ValueError) as error:
             tried.append(f"not on the Hugging Face Hub or no network ({type(error).__name__})")
     raise FileNotFoundError(
         f"model {name!r} not found: {'; '.join(tried)}. Give the path of a folder that save_pretrained wrote, such as "
         f"'./{Path(name).name}'"
     )
-
-
-def _snapshot(name: str) -> Path:
-    from huggingface_hub import snapshot_download
-
-    cached_file(name, "config.json")  # a quick no where the id does not exist or there is no network
-    return Path(snapshot_download(name, allow_patterns=["*.json", "*.safetensors", "*.txt"]))
 
 
 def _model_type(folder: Path) -> str | None:

@@ -89,5 +89,8 @@ if __name__ == "__main__":
     disable_progress_bar()  # transformers' own, one for each file it writes
     try:
         main(sys.argv[1:])
-    except (ValueError, FileNotFoundError, FloatingPointError) as error:
+    except KeyboardInterrupt as interruption:
+        print(f"\n{interruption or 'stopped'}", file=sys.stderr)
+        sys.exit(130)  # what a shell expects of a program that was interrupted
+    except (ValueError, OSError, ImportError, FloatingPointError) as error:
         sys.exit(f"error: {error}")

@@ -17,8 +17,6 @@ from tokenizers.pre_tokenizers import Split
 from tokenizers.processors import TemplateProcessing
 from torch import Tensor
 from transformers import (
-    AutoModelForCausalLM,
-    AutoTokenizer,
     LlamaConfig,
     LlamaForCausalLM,
     PreTrainedTokenizerFast,
@@ -26,7 +24,7 @@ from transformers import (
 )
 
 from lobster.constants import Modality
-from lobster.model.checkpoints import find_model
+from lobster.model.policies import load_policy
 from lobster.pretraining.corpus import CorpusError
 from lobster.pretraining.run import CorpusArguments, RunArguments, train
 from lobster.sequences import read_sequences
@@ -124,9 +122,9 @@ def train_policy(corpus: CorpusArguments, run: RunArguments, width: int = 256, l
     tokenizer: Any
     model: Any
     if run.start:
-        start = find_model(run.start)
-        tokenizer = AutoTokenizer.from_pretrained(start)
-        model = AutoModelForCausalLM.from_pretrained(start, dtype=torch.float32)
+        model, tokenizer = load_policy(run.start)
+        if hasattr(model, "merge_and_unload"):  # a LoRA adapter
+            model = model.merge_and_unload()
     else:
         [(modality, file)] = files.items()
         tokenizer = policy_tokenizer(vocabulary(read_sequences(file), modality), modality)

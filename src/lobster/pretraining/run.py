@@ -6,7 +6,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,19 @@ from lobster.device import peak_flops, resolve_device
 from lobster.model.checkpoints import find_model
 from lobster.pretraining.batches import Batches
 from lobster.pretraining.corpus import CorpusError, cached_corpora
-from lobster.resume import last_checkpoint
+from lobster.resume import (
+    SETTINGS_FILE,
+    check_writable,
+    differences,
+    last_checkpoint,
+    told_when_full,
+    told_when_interrupted,
+)
 
 TRAINING_FILE = "training.json"  # what a model was trained on and how it went, in its output_dir
+RESUME = "the same command again"
+# What a run is measured, saved and executed with changes nothing of what it learns.
+_INCIDENTAL = ("output_dir", "cache", "cache_megabytes", "device", "logging_steps", "eval_steps", "save_steps", "start")
 _HELDOUT_BATCHES = 16  # of each modality
 
 Tokenize = Callable[[Modality, list[str]], list[list[int]]]
@@ -119,6 +129,8 @@ def train(
     if not files:
         raise CorpusError("there is no file to train on: name one with --smiles, --amino_acid or --nucleotide")
     folder = Path(run.output_dir)
+    check_writable(folder)
+    settings = {name: value for name, value in (asdict(corpus) | asdict(run)).items() if name not in _INCIDENTAL}
     cache = Path(corpus.cache) if corpus.cache else folder / "cache"
     total = sum(shares.get(m, 0.0) for m in files) or 1.0
     budget = {m: math.ceil(run.max_steps * run.batch_tokens * shares.get(m, 0.0) / total) + 1 for m in files}
@@ -135,7 +147,7 @@ def train(
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=run.learning_rate, betas=(0.9, 0.98), weight_decay=run.weight_decay, fused=True
     )
-    first = step = _resume(folder, model, optimizer)
+    first = step = _resume(folder, model, optimizer, settings)
     loader = DataLoader(
         batches,
         batch_size=None,
@@ -149,37 +161,39 @@ def train(
     losses: list[Tensor] = []
     figures: dict[Modality, float] = {}
     model.train()
-    for inputs in loader:
-        inputs = {name: tensor.to(device, non_blocking=True) for name, tensor in inputs.items()}
-        for group in optimizer.param_groups:
-            group["lr"] = run.learning_rate * _schedule(step, run)
-        with autocast:
-            loss = model(**inputs).loss
-        loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), run.max_grad_norm)
-        optimizer.step()
-        optimizer.zero_grad()
-        step += 1
-        losses.append(loss.detach())
-        speed.count(inputs)
-        last = step == run.max_steps
-        saving = last or step % run.save_steps == 0
-        if saving or step % run.logging_steps == 0:
-            mean = float(torch.stack(losses).mean())
-            if not math.isfinite(mean):
-                raise FloatingPointError(f"the loss is {mean} at step {step}: resume with a lower --learning_rate")
-            losses.clear()
-            print(f"step {step}/{run.max_steps}  loss {mean:.3f}  {speed.report()}", flush=True)
-        if heldout and (last or step % run.eval_steps == 0):
-            with speed.paused(), autocast:
-                figures = {m: _mean_loss(model, b, collate) for m, b in heldout.items()}
-            told = ", ".join(f"{modality} {math.exp(figure):.3f}" for modality, figure in figures.items())
-            print(f"step {step}  held-out perplexity  {told}", flush=True)
-        if saving:
-            with speed.paused():
-                _save(folder, step, model, optimizer)
+    with told_when_interrupted(folder, lambda: step, RESUME), told_when_full(folder, how=RESUME):
+        for inputs in loader:
+            inputs = {name: tensor.to(device, non_blocking=True) for name, tensor in inputs.items()}
+            for group in optimizer.param_groups:
+                group["lr"] = run.learning_rate * _schedule(step, run)
+            with autocast:
+                loss = model(**inputs).loss
+            loss.backward()
+            nn.utils.clip_grad_norm_(model.parameters(), run.max_grad_norm)
+            optimizer.step()
+            optimizer.zero_grad()
+            step += 1
+            losses.append(loss.detach())
+            speed.count(inputs)
+            last = step == run.max_steps
+            saving = last or step % run.save_steps == 0
+            if saving or step % run.logging_steps == 0:
+                mean = float(torch.stack(losses).mean())
+                if not math.isfinite(mean):
+                    raise FloatingPointError(f"the loss is {mean} at step {step}: resume with a lower --learning_rate")
+                losses.clear()
+                print(f"step {step}/{run.max_steps}  loss {mean:.3f}  {speed.report()}", flush=True)
+            if heldout and (last or step % run.eval_steps == 0):
+                with speed.paused(), autocast:
+                    figures = {m: _mean_loss(model, b, collate) for m, b in heldout.items()}
+                told = ", ".join(f"{modality} {math.exp(figure):.3f}" for modality, figure in figures.items())
+                print(f"step {step}  held-out perplexity  {told}", flush=True)
+            if saving:
+                with speed.paused():
+                    _save(folder, step, model, optimizer, settings)
     if step == first and (folder / TRAINING_FILE).is_file():
-        return  # it had ended before
+        print(f"the run in {folder} had ended at step {step}: nothing is trained", flush=True)
+        return
     facts = {
         "parameters": model.num_parameters(),
         "steps": run.max_steps,
@@ -292,24 +306,37 @@ def _mean_loss(model: PreTrainedModel, batches: Batches, collate: Collate) -> fl
     return total / count
 
 
-def _save(folder: Path, step: int, model: PreTrainedModel, optimizer: torch.optim.Optimizer) -> None:
+def _save(
+    folder: Path, step: int, model: PreTrainedModel, optimizer: torch.optim.Optimizer, settings: dict[str, Any]
+) -> None:
     """Write a checkpoint, which is whole once its trainer_state.json is there; keep the last two."""
     target = folder / f"{PREFIX_CHECKPOINT_DIR}-{step}"
-    model.save_pretrained(target)
-    torch.save(optimizer.state_dict(), target / "optimizer.pt")
-    (target / "trainer_state.json").write_text(json.dumps({"global_step": step}) + "\n")
+    with told_when_full(folder, target, 4 * model.num_parameters(), RESUME):
+        model.save_pretrained(target)
+        torch.save(optimizer.state_dict(), target / "optimizer.pt")
+        (target / SETTINGS_FILE).write_text(json.dumps(settings, indent=1) + "\n")
+        (target / "trainer_state.json").write_text(json.dumps({"global_step": step}) + "\n")
     by_step = sorted(folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*"), key=lambda f: int(f.name.rpartition("-")[2]))
     for old in by_step[:-2]:
         shutil.rmtree(old)
 
 
-def _resume(folder: Path, model: PreTrainedModel, optimizer: torch.optim.Optimizer) -> int:
-    """Load the last whole checkpoint, if there is one; return its step, else 0."""
+def _resume(folder: Path, model: PreTrainedModel, optimizer: torch.optim.Optimizer, settings: dict[str, Any]) -> int:
+    """Load the last whole checkpoint, if there is one; return its step, else 0. Say what it was trained otherwise with.
+
+    Raises:
+        ValueError: It is of another model.
+    """
     try:
         last = last_checkpoint(folder)
     except FileNotFoundError:
         return 0
-    model.load_state_dict(load_file(last / "model.safetensors", str(model.device)))
+    try:
+        model.load_state_dict(load_file(last / "model.safetensors", str(model.device)))
+    except RuntimeError as error:
+        raise ValueError(f"{last} is of another model than this run's: choose another --output_dir") from error
     optimizer.load_state_dict(torch.load(last / "optimizer.pt", map_location=model.device, weights_only=True))
-    print(f"resuming from {last}", flush=True)
+    then = json.loads((last / SETTINGS_FILE).read_text()) if (last / SETTINGS_FILE).is_file() else settings
+    changed = ", ".join(differences(then, settings))
+    print(f"resuming from {last}" + (f" with other settings: {changed}" if changed else ""), flush=True)
     return json.loads((last / "trainer_state.json").read_text())["global_step"]

@@ -5,6 +5,7 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -31,13 +32,11 @@ class Samples:
 
     Attributes:
         smiles: What the policy wrote.
-        scored: The canonical form and the pseudo-likelihood of each, or why it has none.
-        temperature: What turns a pseudo-likelihood into a reward.
+        scored: The canonical form, pseudo-likelihood and score of each, or why it has none.
     """
 
     smiles: list[str]
     scored: list[Scored]
-    temperature: float
 
     @property
     def pseudo_likelihood(self) -> float:
@@ -58,8 +57,7 @@ class Samples:
 
 def score_samples(smiles: Sequence[str], reward: UmeRewardFunction) -> Samples:
     """Score SMILES with a reward's UME."""
-    scored = reward.score(smiles, [Modality.SMILES] * len(smiles))
-    return Samples(list(smiles), scored, reward.temperatures[Modality.SMILES])
+    return Samples(list(smiles), reward.score(smiles, [Modality.SMILES] * len(smiles)))
 
 
 def comparison_table(before: dict[str, float | None], after: dict[str, float | None]) -> str:
@@ -86,6 +84,16 @@ def comparison_table(before: dict[str, float | None], after: dict[str, float | N
     return "\n".join(lines)
 
 
+def check_drawing() -> None:
+    """Check that `write_report` can draw, before the work is done that it shows.
+
+    Raises:
+        ImportError: matplotlib is not installed.
+    """
+    if find_spec("matplotlib") is None:
+        raise ImportError("the report draws its curves with matplotlib: pip install '.[demo]'", name="matplotlib")
+
+
 def write_report(folder: str | Path, before: Samples, after: Samples, history: Sequence[dict], seconds: float) -> dict:
     """Write `summary.json`, `samples.csv`, `reward_curve.png` and `best_molecules.png` into a folder.
 
@@ -98,7 +106,11 @@ def write_report(folder: str | Path, before: Samples, after: Samples, history: S
 
     Returns:
         What `summary.json` holds.
+
+    Raises:
+        ImportError: matplotlib is not installed; nothing is written.
     """
+    check_drawing()
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     summary = {"before": before.summary(), "after": after.summary(), "training_seconds": round(seconds, 1)}
@@ -112,12 +124,11 @@ def write_report(folder: str | Path, before: Samples, after: Samples, history: S
 def _write_samples(file: Path, phases: dict[str, Samples]) -> None:
     with file.open("w", newline="") as stream:
         writer = csv.writer(stream)
-        writer.writerow(["policy", "smiles", "canonical_smiles", "outcome", "pseudo_likelihood", "reward"])
+        writer.writerow(["policy", "smiles", "canonical_smiles", "outcome", "pseudo_likelihood", "score"])
         for phase, samples in phases.items():
             for smiles, item in zip(samples.smiles, samples.scored, strict=True):
-                score = item.pseudo_likelihood
-                row = [phase, smiles, item.sequence, item.outcome.value, f"{score:.6f}"]
-                writer.writerow([*row, f"{score / samples.temperature:.5f}"])
+                figures = [f"{figure:.6f}" for figure in (item.pseudo_likelihood, item.score)]
+                writer.writerow([phase, smiles, item.sequence, item.outcome.value, *figures])
 
 
 def _draw_curve(file: Path, history: Sequence[dict]) -> None:

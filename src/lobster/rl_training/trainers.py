@@ -25,27 +25,43 @@ temperature pulls harder towards what the encoder likes, a higher beta back to w
 import inspect
 import json
 import logging
+import shutil
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from datasets import Dataset, IterableDataset
-from transformers import AutoConfig, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback
+from datasets import Dataset
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback, TrainerState
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, TrainOutput
 from trl import GRPOConfig, GRPOTrainer
 
 from lobster.constants import Modality
 from lobster.device import resolve_device
 from lobster.model import Ume
-from lobster.model.checkpoints import find_model
-from lobster.resume import last_checkpoint
-from lobster.rl_training.checks import check_batches, check_dataset, check_prompts
+from lobster.model.policies import (
+    check_writes,
+    find_policy,
+    is_adapter,
+    load_adapter,
+    load_policy_tokenizer,
+    read_config,
+)
+from lobster.resume import (
+    check_output_dir,
+    checkpoint_to_resume,
+    foreign_checkpoints,
+    told_when_full,
+    told_when_interrupted,
+)
+from lobster.rl_training.checked_rewards import checked, raise_faults
+from lobster.rl_training.checks import as_dataset, check_batches, check_dataset, check_prompts, check_tokenizer
 from lobster.rl_training.composition import Composition, letters_of_tokens, without_outliers
 from lobster.rl_training.diversity import DiversityMemory
 from lobster.rl_training.guards import RunGuard
 from lobster.rl_training.reward_functions import UmeReward, create_ume_reward_wrapper
+from lobster.rl_training.run_settings import compare_settings, run_settings, save_settings
 from lobster.rl_training.top_sequences import TopSequences
 from lobster.scoring import ScoringFunction
 from lobster.scoring.function import nearest
@@ -101,8 +117,13 @@ class _Budget(TrainerCallback):
     def __init__(self, top_sequences: TopSequences, budget: int):
         self.top_sequences, self.budget = top_sequences, budget
 
+    @property
+    def spent(self) -> bool:
+        """Whether nothing is left of it."""
+        return self.top_sequences.unique >= self.budget
+
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if self.top_sequences.unique >= self.budget:
+        if self.spent:
             control.should_training_stop = True
             if state.is_world_process_zero:
                 logger.warning(
@@ -115,35 +136,92 @@ class UmeGRPOTrainer(GRPOTrainer):
     """TRL's `GRPOTrainer` whose checkpoints hold what the reward remembers, and whose evaluations leave that alone.
 
     A failure is no louder than `without_outliers` lets it be, and what a policy writes letters of keeps its `Composition`.
+    Private names of TRL's trainer that are overridden: `_generate_and_score_completions`,
+    `_compute_loss`; of transformers': `_save_checkpoint`, `_load_from_checkpoint`.
 
     Args:
         args, kwargs: As of `trl.GRPOTrainer`.
         ume_reward: The reward, one of ``reward_funcs``.
+        overwrite_output_dir: Whether the checkpoints of another run in ``output_dir`` are deleted.
         hold_composition: Whether proteins and nucleotides are held to the letters of the start.
 
     Attributes:
         ume_reward: The reward, with its diversity memory and its top_sequences of the best sequences.
     """
 
-    def __init__(self, *args: Any, ume_reward: UmeReward, hold_composition: bool = False, **kwargs: Any):
+    def __init__(
+        self,
+        *args: Any,
+        ume_reward: UmeReward,
+        overwrite_output_dir: bool = False,
+        hold_composition: bool = False,
+        **kwargs: Any,
+    ):
         self.ume_reward, self.hold_composition = ume_reward, hold_composition
+        self.overwrite_output_dir = overwrite_output_dir
         self._composition: Composition | None = None
         super().__init__(*args, **kwargs)
 
     def train(self, resume_from_checkpoint: str | bool | None = None, *args: Any, **kwargs: Any) -> TrainOutput:
-        """Train, and write the best sequences; ``resume_from_checkpoint=True`` goes on from the last whole checkpoint."""
-        if resume_from_checkpoint is True:
-            resume_from_checkpoint = str(last_checkpoint(str(self.args.output_dir)))
-        output = super().train(resume_from_checkpoint, *args, **kwargs)
+        """Train, and write the best sequences.
+
+        An interruption (Ctrl-C) writes no checkpoint: in the middle of a step the memory and the weights do not fit together.
+
+        Args:
+            resume_from_checkpoint: A checkpoint's folder, or True for the last whole one. Of a run that had ended nothing is
+                trained.
+            args, kwargs: As of `transformers.Trainer.train`.
+
+        Raises:
+            FileExistsError: ``output_dir`` holds another run.
+            FileNotFoundError: There is no whole checkpoint to resume from.
+            ValueError: The checkpoint is of another policy or memory, or a reward is not finite.
+            OSError: There is no space left, or ``output_dir`` cannot be written to.
+            KeyboardInterrupt: It was interrupted; the message names the checkpoint to resume from.
+        """
+        folder = Path(str(self.args.output_dir))
+        start = checkpoint_to_resume(folder, resume_from_checkpoint)
+        check_output_dir(folder, start, self.overwrite_output_dir)
+        self.accelerator.wait_for_everyone()
+        if self.args.should_save and self.overwrite_output_dir:
+            for old in foreign_checkpoints(folder, start):
+                shutil.rmtree(old)
+        if start is not None and self._had_ended(start):
+            return TrainOutput(self.state.global_step, 0.0, {})
+        with told_when_interrupted(folder, lambda: self.state.global_step), told_when_full(folder):
+            output = super().train(None if start is None else str(start), *args, **kwargs)
         if self.args.should_save:
-            folder = Path(str(self.args.output_dir))
-            folder.mkdir(parents=True, exist_ok=True)
             self.ume_reward.top_sequences.write(folder)
         return output
+
+    def _had_ended(self, checkpoint: Path) -> bool:
+        """Say whether a checkpoint is the end of its run; if so, load it."""
+        state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
+        self.ume_reward.load(checkpoint)
+        spent = any(isinstance(call, _Budget) and call.spent for call in self.callback_handler.callbacks)
+        epochs = self.args.num_train_epochs == state.num_train_epochs
+        steps = self.args.max_steps if self.args.max_steps > 0 else state.max_steps if epochs else float("inf")
+        if state.global_step < steps and not spent:
+            return False
+        best = state.best_model_checkpoint if self.args.load_best_model_at_end else None
+        self._load_from_checkpoint(best or str(checkpoint))
+        self.state = state
+        if self.is_world_process_zero():
+            logger.warning(
+                "the run in %s had ended at step %d: nothing is trained", checkpoint.parent, state.global_step
+            )
+        return True
+
+    def _settings(self) -> dict[str, Any]:
+        prompts = len(self.train_dataset) if isinstance(self.train_dataset, Dataset) else None
+        others = [name for name in self.reward_func_names if name != self.ume_reward.__name__]
+        args: Any = self.args
+        return run_settings(args, self.ume_reward, others, prompts)
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         batch = super()._generate_and_score_completions(inputs)
         model: Any = self.model
+        raise_faults(self.reward_funcs)
         if not model.training:
             return batch
         group: Any = self.num_generations
@@ -257,18 +335,25 @@ class UmeGRPOTrainer(GRPOTrainer):
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         # What the reward remembers goes first: trainer_state.json, written last, says that a checkpoint is whole.
-        if self.args.should_save:
-            folder = Path(self._get_output_dir(trial=trial)) / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
-            folder.mkdir(parents=True, exist_ok=True)
-            self.ume_reward.save(folder)
-            self.ume_reward.top_sequences.write(folder.parent)
-            if self._composition is not None:
-                (folder / COMPOSITION_FILE).write_text(json.dumps(self._composition.state()))
-        super()._save_checkpoint(model, trial)
+        output_dir = Path(self._get_output_dir(trial=trial))
+        folder = output_dir / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
+        policy: Any = self.model
+        size = sum(p.numel() * p.element_size() for p in policy.parameters() if p.requires_grad)
+        with told_when_full(output_dir, folder, size):
+            if self.args.should_save:
+                folder.mkdir(parents=True, exist_ok=True)
+                self.ume_reward.save(folder)
+                self.ume_reward.top_sequences.write(output_dir)
+                save_settings(folder, self._settings(), self.model)
+                if self._composition is not None:
+                    (folder / COMPOSITION_FILE).write_text(json.dumps(self._composition.state()))
+            super()._save_checkpoint(model, trial)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        self.ume_reward.load(resume_from_checkpoint)
-        if (held := Path(resume_from_checkpoint) / COMPOSITION_FILE).is_file() and self.hold_composition:
+        checkpoint = Path(resume_from_checkpoint)
+        compare_settings(checkpoint, self._settings(), self.model, self.is_world_process_zero())
+        self.ume_reward.load(checkpoint)
+        if (held := checkpoint / COMPOSITION_FILE).is_file() and self.hold_composition:
             self._composition = Composition.restored(json.loads(held.read_text()))
         super()._load_from_checkpoint(resume_from_checkpoint, model)
 
@@ -276,10 +361,10 @@ class UmeGRPOTrainer(GRPOTrainer):
 def create_ume_grpo_trainer(
     model_path: str | Path | PreTrainedModel,
     ume_model: Ume,
-    train_dataset: Dataset | IterableDataset,
+    train_dataset: Any,
     eval_dataset: Any = None,
     output_dir: str | Path = "runs/ume_grpo",
-    reward_temperature: float = 0.1,
+    reward_temperature: float | Mapping[Modality | str, float] = 0.1,
     reward_batch_size: int = 8,
     scoring: ScoringFunction | str | Path | None = None,
     diversity: DiversityMemory | Mapping[str, Any] | bool = True,
@@ -289,18 +374,21 @@ def create_ume_grpo_trainer(
     include_prompt: bool = False,
     reward_funcs: Any = None,
     batch_size: int | None = None,
+    overwrite_output_dir: bool = False,
     **grpo: Any,
 ) -> GRPOTrainer:
     """Build a `trl.GRPOTrainer` that rewards a policy for what a UME finds natural.
 
     Args:
-        model_path: The policy: a name that ships (`smiles-policy-3M`), a folder, a Hub id, or a model (PEFT too).
+        model_path: The policy: a name that ships (`smiles-policy-3M`), a folder, a Hub id, or a model. A LoRA adapter, or a
+            PEFT model, is trained on.
         ume_model: The encoder.
-        train_dataset: Prompts in a column `prompt`; a column `modality` says what each completion must be.
-        eval_dataset: Prompts to evaluate on.
-        output_dir: Where checkpoints and the policy go.
+        train_dataset: Prompts in a column `prompt`; a column `modality` says what each completion must be. A data set, a
+            stream, a pandas DataFrame, or a list or Series of prompts.
+        eval_dataset: Prompts to evaluate on; or several such by name.
+        output_dir: Where checkpoints and the policy go. It must not hold another run.
         reward_temperature: What the score is divided by; lower pushes harder. 0.1 suits SMILES, 0.01 proteins and 0.015 coding
-            sequences, whose scores are smaller and closer together.
+            sequences, whose scores are smaller and closer together; a mapping has one for each modality.
         reward_batch_size: Memory for scoring, in sequences of the encoder's `max_length`.
         scoring: What makes a score of a completion: a `ScoringFunction`, or the YAML file that describes one; by default
             the pseudo-likelihood, lowered for sequences of low complexity.
@@ -312,15 +400,17 @@ def create_ume_grpo_trainer(
         include_prompt: Whether the molecule is prompt and completion together.
         reward_funcs: More rewards, one or a list; ``reward_weights`` weighs them, the UME's first.
         batch_size: Another name for ``per_device_train_batch_size``.
+        overwrite_output_dir: Whether the checkpoints of another run in ``output_dir`` are deleted when training begins.
         grpo: Any parameter of `trl.GRPOConfig` or `trl.GRPOTrainer` (`callbacks`, `peft_config`, `processing_class`, …).
 
     Returns:
         The trainer, a `UmeGRPOTrainer`: `trainer.ume_reward` has the diversity memory and the top_sequences of best sequences.
 
     Raises:
-        TypeError: A keyword is unknown.
-        ValueError: The data set or the batch sizes do not fit; the message says what to change.
+        TypeError: A keyword is unknown, or a data set is none.
+        ValueError: The policy, the prompts or the batch sizes do not fit; the message says what to change.
         FileNotFoundError: The policy was not found.
+        ImportError: The policy is a LoRA adapter and `peft` is not installed.
     """
     if batch_size is not None:
         if "per_device_train_batch_size" in grpo:
@@ -330,46 +420,55 @@ def create_ume_grpo_trainer(
     extras = {name: grpo.pop(name) for name in list(grpo) if name in _TRAINER_FIELDS and name not in _CONFIG_FIELDS}
     on_cpu = grpo.get("use_cpu", not torch.cuda.is_available())
     settings = DEFAULTS | (CPU_DEFAULTS if on_cpu else {}) | grpo
-    check_dataset(train_dataset, "train_dataset")
+    train_dataset = as_dataset(train_dataset, "train_dataset")
+    data = {"train_dataset": train_dataset}
     if eval_dataset is not None:
-        for part in eval_dataset.values() if isinstance(eval_dataset, dict) else [eval_dataset]:
-            check_dataset(part, "eval_dataset")
+        several = isinstance(eval_dataset, Mapping) and "prompt" not in eval_dataset
+        parts = eval_dataset if several else {"": eval_dataset}
+        parts = {name: as_dataset(part, "eval_dataset") for name, part in parts.items()}
+        data |= {f"eval_dataset {name}".strip(): part for name, part in parts.items()}
+        eval_dataset = parts if several else parts[""]
         group = settings.get("num_generations_eval") or settings.get("num_generations", GRPOConfig.num_generations)
         settings.setdefault("per_device_eval_batch_size", group)  # whole groups, whatever their size
+    for name, part in data.items():
+        check_dataset(part, name)
     check_batches(settings, train_dataset)
     args = GRPOConfig(output_dir=str(output_dir), **settings)
-
-    model, tokenizer = _policy(model_path, extras.pop("processing_class", None), args)
-    check_prompts(tokenizer, train_dataset)
+    model, tokenizer = _policy(model_path, extras.pop("processing_class", None), args, "peft_config" in extras)
+    check_tokenizer(tokenizer)
     memory = _chosen(diversity, DiversityMemory, "diversity")
     watch = _chosen(guard, RunGuard, "guard")
-    reward = create_ume_reward_wrapper(
-        ume_model, reward_temperature, reward_batch_size, include_prompt, memory, scoring
-    )
+    temperature: Any = reward_temperature
+    reward = create_ume_reward_wrapper(ume_model, temperature, reward_batch_size, include_prompt, memory, scoring)
     callbacks = list(extras.pop("callbacks", None) or [])
     if watch is not None:
         callbacks.append(watch)
     if scoring_budget is not None:
         callbacks.append(_Budget(reward.top_sequences, scoring_budget))
-    others = reward_funcs if isinstance(reward_funcs, list) else [] if reward_funcs is None else [reward_funcs]
-    return UmeGRPOTrainer(
+    several_rewards = isinstance(reward_funcs, (list, tuple))
+    others = reward_funcs if several_rewards else [] if reward_funcs is None else [reward_funcs]
+    trainer = UmeGRPOTrainer(
         model=model,
-        reward_funcs=[reward, *others],
+        reward_funcs=[reward, *map(checked, others)],
         args=args,
         train_dataset=train_dataset,
         eval_dataset=eval_dataset,
         processing_class=tokenizer,
         callbacks=callbacks,
         ume_reward=reward,
+        overwrite_output_dir=overwrite_output_dir,
         hold_composition=hold_composition,
         **extras,
     )
+    for name, part in data.items():
+        check_prompts(part, name, tokenizer, trainer.model, trainer.eos_token_ids, args)
+    return trainer
 
 
 def train_ume_grpo(
     model_path: str | Path | PreTrainedModel,
     ume_model_path: str | Path,
-    train_dataset: Dataset | IterableDataset,
+    train_dataset: Any,
     eval_dataset: Any = None,
     output_dir: str | Path = "runs/ume_grpo",
     device: str | torch.device = "cuda",
@@ -381,9 +480,9 @@ def train_ume_grpo(
     Args:
         model_path: The policy, as in `create_ume_grpo_trainer`.
         ume_model_path: The UME, as in `Ume.from_pretrained`.
-        train_dataset: Prompts in a column `prompt`.
+        train_dataset: Prompts, as in `create_ume_grpo_trainer`.
         eval_dataset: Prompts to evaluate on.
-        output_dir: Where checkpoints and the policy go.
+        output_dir: Where checkpoints and the policy go. It must not hold another run.
         device: Where to train and score. Without CUDA, `"cuda"` warns once and means the CPU.
         resume_from_checkpoint: A checkpoint's folder, or True for the last one in ``output_dir``.
         trainer: Everything else that `create_ume_grpo_trainer` takes.
@@ -393,15 +492,19 @@ def train_ume_grpo(
 
     Raises:
         FileNotFoundError, ValueError, TypeError: As `Ume.from_pretrained` and `create_ume_grpo_trainer`.
+        FileExistsError, OSError, KeyboardInterrupt: As `UmeGRPOTrainer.train`.
     """
+    start = checkpoint_to_resume(output_dir, resume_from_checkpoint)
+    check_output_dir(output_dir, start, trainer.get("overwrite_output_dir", False))
     resolved = resolve_device(device)
     if resolved.type == "cpu":
         trainer.setdefault("use_cpu", True)
     ume = Ume.from_pretrained(ume_model_path, device=resolved)
     built = create_ume_grpo_trainer(model_path, ume, train_dataset, eval_dataset, output_dir, **trainer)
     built.train(resume_from_checkpoint=resume_from_checkpoint)
-    built.save_model(str(output_dir))
-    built.create_model_card()
+    with told_when_full(output_dir):
+        built.save_model(str(output_dir))
+        built.create_model_card()
     return built
 
 
@@ -425,10 +528,11 @@ def _chosen(choice: Any, make: Callable[..., Part], name: str) -> Part | None:
 
 
 def _policy(
-    model_path: str | Path | PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None, args: GRPOConfig
+    model_path: str | Path | PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None, args: Any, wrapped: bool
 ) -> tuple[Any, PreTrainedTokenizerBase]:
-    """Return what TRL takes for the model, and its tokenizer."""
+    """Return what TRL takes for the model, and its tokenizer; ``wrapped``: TRL is to put a new adapter around it."""
     if not isinstance(model_path, (str, Path)):
+        check_writes(model_path.config, f"the {type(model_path).__name__}")
         source = model_path.config._name_or_path
         if tokenizer is None and not source:
             raise ValueError(
@@ -439,12 +543,15 @@ def _policy(
             source = str(Path(str(args.output_dir)) / "start")
             model_path.save_pretrained(source)
             model_path.config._name_or_path = source
-        return model_path, tokenizer or AutoTokenizer.from_pretrained(source, padding_side="left")
-    folder = find_model(model_path)
-    if not folder.is_dir():
-        raise ValueError(f"{folder} is a file: a policy is a folder that save_pretrained wrote")
-    if AutoConfig.from_pretrained(folder).model_type == "ume":
-        raise ValueError(
-            f"{model_path} is a UME, the reward: the policy is a causal language model, such as smiles-policy-3M"
-        )
-    return str(folder), tokenizer or AutoTokenizer.from_pretrained(folder, padding_side="left")
+        return model_path, tokenizer or load_policy_tokenizer(source)
+    policy = find_policy(model_path)
+    if is_adapter(policy):
+        if wrapped:
+            raise ValueError(
+                f"{model_path} is a LoRA adapter, which is trained on: leave peft_config out, or merge it into its base "
+                "(merge_and_unload) and pass that"
+            )
+        adapted = load_adapter(policy, trainable=True, **(args.model_init_kwargs or {}))
+        return adapted, tokenizer or load_policy_tokenizer(policy)
+    check_writes(read_config(policy), str(model_path))
+    return policy, tokenizer or load_policy_tokenizer(policy)

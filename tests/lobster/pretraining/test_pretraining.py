@@ -22,6 +22,7 @@ from lobster.pretraining.__main__ import main
 from lobster.pretraining.corpus import CorpusError
 from lobster.pretraining.initialization import OFFSETS, count_codons, look_at_neighbours
 from lobster.pretraining.policy import MAX_LENGTH, CausalCollator, policy_tokenizer, usable, vocabulary
+from lobster.pretraining.run import Speed
 from lobster.pretraining.ume import MaskingCollator
 from lobster.sequences import SequenceFileError
 from lobster.tokenization import make_tokenizer
@@ -211,6 +212,38 @@ def test_a_half_written_checkpoint_is_passed_over(
     resumed = load_file(run("policy", tmp_path) / "model.safetensors")
     unbroken = load_file(finished["policy"] / "model.safetensors")
     assert all(torch.equal(resumed[name], unbroken[name]) for name in unbroken)
+
+
+def test_what_a_run_goes_on_from_is_told(
+    run: Callable[[str, Path], Path], finished: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    shutil.copytree(finished["policy"], tmp_path / "out")
+    file = tmp_path / "out" / "checkpoint-4" / "run_settings.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"learning_rate": 0.5}))
+    before = (tmp_path / "out" / "model.safetensors").read_bytes()
+    run("policy", tmp_path / "out")
+    said = capsys.readouterr().out
+    assert "checkpoint-4 with other settings: learning_rate 0.5 → " in said
+    assert "had ended at step 4: nothing is trained" in said
+    assert (tmp_path / "out" / "model.safetensors").read_bytes() == before
+    shutil.rmtree(tmp_path / "out" / "cache")
+    with pytest.raises(ValueError, match=r"checkpoint-4 is of another model than this run's: choose another"):
+        run("ume", tmp_path / "out")
+
+
+def test_an_interrupted_run_says_how_it_goes_on(
+    run: Callable[[str, Path], Path], finished: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    shutil.copytree(finished["policy"] / "checkpoint-2", tmp_path / "checkpoint-2")
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Speed, "count", interrupt)
+    with pytest.raises(
+        KeyboardInterrupt, match=r"^stopped at step 3: checkpoint 2 is whole, resume with the same command"
+    ):
+        run("policy", tmp_path)
 
 
 def test_held_out_perplexities_are_told_on_the_way_and_noted(

@@ -8,20 +8,23 @@ The score lies in [0, 1], so 0, the reward of everything that is no molecule, is
 import math
 import warnings
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from lobster.constants import Modality
 from lobster.model import Ume
 from lobster.model.pseudo_likelihood import Method
+from lobster.model.ume import Errors, LongSequences
 from lobster.rl_training.completions import Outcome, Scored, read_completion
 from lobster.rl_training.diversity import DiversityMemory
 from lobster.rl_training.top_sequences import TopSequences
 from lobster.scoring import ScoringFunction, default_scoring
 from lobster.scoring.function import PSEUDO_LIKELIHOOD
+from lobster.sequences import SmilesOptions
+from lobster.sequences.modality import MAX_LETTERS
 
 MAX_FAILED_CALLS = 3  # after as many calls in which every sequence failed, the scorer is broken
 CACHE_SIZE = 20_000  # sequences whose scores are kept, about 1 kB each
@@ -29,7 +32,13 @@ UNIQUENESS_WINDOW = 512  # molecules among which the share of different ones is 
 
 
 def compute_pseudo_likelihood(
-    ume_model: Ume, sequences: Sequence[str], modality: Modality | str, batch_size: int = 8, method: Method = "strided"
+    ume_model: Ume,
+    sequences: Sequence[str],
+    modality: Modality | str,
+    batch_size: int = 8,
+    method: Method = "strided",
+    errors: Errors = "raise",
+    long_sequences: LongSequences = "refuse",
 ) -> list[float]:
     """Return the masked pseudo-likelihood, in (0, 1], of each sequence; see `Ume.compute_pseudo_likelihood`.
 
@@ -37,7 +46,7 @@ def compute_pseudo_likelihood(
     >>> [0 < p <= 1 for p in compute_pseudo_likelihood(ume, ["CCO", "CCN"], "SMILES")]
     [True, True]
     """
-    return ume_model.compute_pseudo_likelihood(sequences, modality, batch_size, method)
+    return ume_model.compute_pseudo_likelihood(sequences, modality, batch_size, method, errors, long_sequences)
 
 
 class UmeRewardFunction:
@@ -46,7 +55,8 @@ class UmeRewardFunction:
     The score is the pseudo-likelihood, lowered where a sequence is less complex than real ones are (repeats, chains, salts,
     tiny molecules: `lobster.scoring.complexity`), or what a scoring function of your own makes of it.
 
-    A SMILES is scored in RDKit's canonical form: the molecule counts, not its spelling. The reward is never negative,
+    A SMILES is scored in RDKit's canonical form: the molecule counts, not its spelling; likewise proteins and nucleotides
+    (`lobster.sequences.normal_form`). What the encoder's vocabulary lacks earns 0. The reward is never negative,
     NaN or infinite, whatever the text. A failure while scoring gives 0, a warning and a count; when nothing but failures
     comes for `MAX_FAILED_CALLS` calls in a row, it raises instead of training on zeros. What was scored lately is not
     scored again.
@@ -58,6 +68,10 @@ class UmeRewardFunction:
         batch_size: Memory to use, in sequences of the encoder's `max_length`.
         scoring: What makes a score of the pseudo-likelihood and everything else: a `ScoringFunction`, or the YAML file that
             describes one.
+        smiles_options: What makes a SMILES another molecule (``{"isotopes": True}``), or one at all
+            (``{"attachment_points": True}``); see `SmilesOptions`.
+        long_sequences: ``"windows"`` scores proteins and nucleotides beyond the encoder's `max_length` in windows that
+            overlap, up to `MAX_LETTERS` letters; ``"refuse"`` gives them 0.
 
     Raises:
         ValueError: The temperature is not a positive number, the batch size not at least 1, or the scoring wrong.
@@ -76,11 +90,17 @@ class UmeRewardFunction:
         temperature: float = 0.1,
         batch_size: int = 8,
         scoring: ScoringFunction | str | Path | None = None,
+        smiles_options: SmilesOptions | Mapping[str, bool] | None = None,
+        long_sequences: LongSequences = "refuse",
     ):
         if not 1e-6 <= temperature <= 1e6:  # beyond that float32 rewards lose their meaning
             raise ValueError(f"temperature is {temperature}: expected a positive number, such as 0.1")
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}: expected at least 1")
+        if long_sequences not in get_args(LongSequences):
+            raise ValueError(f"long_sequences is {long_sequences!r}: expected one of {', '.join(get_args(LongSequences))}")
+        self.smiles_options = SmilesOptions.of(smiles_options)
+        self.long_sequences = long_sequences
         self.ume_model = ume_model.freeze()
         self.temperature = temperature
         self.batch_size = batch_size
@@ -115,7 +135,9 @@ class UmeRewardFunction:
         if isinstance(sequences, str):
             raise TypeError(f"expected a list of sequences, got one string: pass [{sequences[:20]!r}]")
         expected = [None if m is None else Modality(m) for m in modalities or [None] * len(sequences)]
-        scored = [read_completion(s, m, self.ume_model.max_length) for s, m in zip(sequences, expected, strict=True)]
+        longest = MAX_LETTERS if self.long_sequences == "windows" else self.ume_model.max_length
+        pairs = zip(sequences, expected, strict=True)
+        scored = [read_completion(s, m, longest, self.smiles_options) for s, m in pairs]
         molecules = [item.molecule for item in scored]
         fresh = {m: item for m, item in zip(molecules, scored, strict=True) if m and m not in self._cache}
         self._lookups += sum(m is not None for m in molecules)
@@ -133,15 +155,22 @@ class UmeRewardFunction:
         return scored
 
     def _fill_in(self, items: list[Scored], modality: Modality) -> None:
-        """Score sequences of one modality, except those that are too long."""
+        """Score sequences of one modality, except those that are too long or have what the vocabulary lacks."""
+        longest = self.ume_model.max_length
+        if self.long_sequences == "windows" and modality is not Modality.SMILES:
+            longest = MAX_LETTERS
         try:
             ids = self.ume_model.tokenize([item.sequence for item in items], modality)
             for item, tokens in zip(items, ids, strict=True):
-                if len(tokens) > self.ume_model.max_length:
+                if len(tokens) > longest:
                     item.outcome = Outcome.TOO_LONG
+                elif self.ume_model.unknown_token(tokens, modality) is not None:
+                    item.outcome = Outcome.UNKNOWN_TOKEN
             items = [item for item in items if item.outcome is Outcome.SCORED]
             sequences = [item.sequence for item in items]
-            scores = self.ume_model.compute_pseudo_likelihood(sequences, modality, self.batch_size)
+            scores = self.ume_model.compute_pseudo_likelihood(
+                sequences, modality, self.batch_size, long_sequences=self.long_sequences
+            )
         except Exception as error:
             self._fail(items, f"{type(error).__name__}: {error}")
             return
@@ -391,6 +420,8 @@ def create_ume_reward_wrapper(
     diversity: DiversityMemory | None = None,
     scoring: ScoringFunction | str | Path | None = None,
     name: str = "ume_reward",
+    smiles_options: SmilesOptions | Mapping[str, bool] | None = None,
+    long_sequences: LongSequences = "refuse",
 ) -> UmeReward:
     """Make a reward that TRL can call, ``GRPOTrainer(reward_funcs=create_ume_reward_wrapper(ume))``.
 
@@ -401,4 +432,5 @@ def create_ume_reward_wrapper(
     >>> valid > invalid == 0.0
     True
     """
-    return UmeReward(UmeRewardFunction(ume_model, temperature, batch_size, scoring), include_prompt, diversity, name)
+    function = UmeRewardFunction(ume_model, temperature, batch_size, scoring, smiles_options, long_sequences)
+    return UmeReward(function, include_prompt, diversity, name)

@@ -76,7 +76,7 @@ def parse_smiles(text: str) -> Any | None:
 
 @lru_cache(maxsize=8192)
 def canonical_smiles(text: str, options: SmilesOptions = _DEFAULTS) -> str | None:
-    """Return the one SMILES that stands for a molecule, or None where ``text`` describes none.
+    """Return the one SMILES that stands for a molecule, or None where ``text``, but for blanks around it, describes none.
 
     It is RDKit's canonical isomeric SMILES without atom maps, isotopes and hydrogens that are atoms of their own, read
     and written again until nothing changes; of a cycle the smallest. The configuration of a double bond that a hydrogen
@@ -91,7 +91,7 @@ def canonical_smiles(text: str, options: SmilesOptions = _DEFAULTS) -> str | Non
     >>> canonical_smiles("[2H]C", SmilesOptions(isotopes=True)), canonical_smiles("*C", SmilesOptions(attachment_points=True))
     ('[2H]C', '*C')
     """
-    rounds: list[str] = []
+    text, rounds = text.strip(), list[str]()
     while text not in rounds[1:]:
         rounds.append(text)
         written = _rewrite(text, options) if len(rounds) <= _MAX_ROUNDS else None

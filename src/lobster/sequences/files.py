@@ -1,15 +1,12 @@
 """Files of sequences."""
 
 import gzip
-import re
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from lobster.sequences.modality import letters_of
-
-_NO_LETTER = re.compile(r"[^A-Za-z*]|\*(?=.)")  # a * may end a protein
 
 
 class SequenceFileError(ValueError):
@@ -19,12 +16,13 @@ class SequenceFileError(ValueError):
 def read_sequences(file: str | Path) -> list[str]:
     """Read a FASTA file, or one sequence a line (the first word counts), plain or gzipped.
 
-    Of FASTA, which begins with ``>`` (or ``;``, as it once did), come the letters in upper case, without the ``*`` that may
-    end a protein; lines that begin with ``;`` are comments. Of a list come the words as they are spelled.
+    Of FASTA, which begins with ``>`` (or ``;``, as it once did), come the letters in upper case, without blanks, numbers and
+    the ``*`` that may end a protein; lines that begin with ``;`` are comments. Of a list come the words as they are spelled.
+    Whether a letter is one of its modality says who reads the sequence (`lobster.sequences.normal_form`).
 
     Raises:
-        SequenceFileError: The file holds no sequence or is not text, or a line of FASTA has anything but letters, or a record
-            has none; the message has the line's number.
+        SequenceFileError: The file holds no sequence or is not text; or a record has no letters, goes on after its ``*`` or
+            stands in a list, and the message has the line's number.
         FileNotFoundError: There is no such file.
     """
     opener: Any = gzip.open if str(file).endswith(".gz") else open
@@ -63,6 +61,4 @@ def _records(lines: list[tuple[int, str]]) -> Iterator[str]:
             new = letters_of(line)
             if letters and letters[-1].endswith("*"):
                 raise ValueError(f"line {number}: there is more of the sequence after the '*' that ends it")
-            if odd := _NO_LETTER.search(new):
-                raise ValueError(f"line {number}: {odd[0]!r} is no letter of a protein, DNA or RNA")
             letters.append(new)

@@ -5,6 +5,8 @@ import re
 from lobster.constants import Modality
 from lobster.sequences.chemistry import SmilesOptions, canonical_smiles, parse_smiles
 
+MAX_LETTERS = 100_000  # of a protein or gene that is scored in windows; the longest protein known has 35,000
+
 _LETTERS = {
     Modality.AMINO_ACID: "ACDEFGHIKLMNPQRSTVWYXBZUO",
     Modality.NUCLEOTIDE: "ACGTUNRYSWKMBDHV",  # IUPAC ambiguity codes included

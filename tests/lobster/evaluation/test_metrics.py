@@ -155,7 +155,7 @@ def test_real_sequences_are_valid_distinct_and_diverse(held_out, modality: Modal
 def test_proteins_by_hand():
     parent, child = "MKTVRQERLKSIVRILERSK", "MKTVRQERLKSIVRILERSA"  # 19 of 20
     other = "GGWWHHCCDDYYFFPPNNAA"
-    metrics = sample_metrics([parent, child, child, other, "MKX", "mkt", ""], Modality.AMINO_ACID, [parent])
+    metrics = sample_metrics([parent, child, child, other, "MKX", "MKJ", ""], Modality.AMINO_ACID, [parent])
     assert metrics.count == 7
     assert metrics.validity == 4 / 7
     assert metrics.uniqueness == 3 / 4

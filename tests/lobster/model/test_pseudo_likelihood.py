@@ -17,7 +17,7 @@ from lobster.model.pseudo_likelihood import masked_positions, mean_log_probabili
 
 MASK, PAD, K = 8, 6, 4
 SMILES = ["C", "CO", "CCO", "C#N", "c1ccccc1", "CC(=O)Oc1ccccc1C(=O)O", "C[C@H](N)C(=O)[O-]", "ClCCBr", "CN1CCCC1"]
-PROTEINS = ["M", "MKTVRQERLKSIVRILERSKEPVSGAQ", "GGGG", "MKV*"]
+PROTEINS = ["M", "MKTVRQERLKSIVRILERSKEPVSGAQ", "GGGG", "MKVB"]
 EXACTLY = {"rel": 1e-5, "abs": 0.0}
 
 

@@ -10,12 +10,14 @@ from lobster.sequences.chemistry import fingerprint, molecule, unlabelled
 
 def qed(smiles: str) -> float:
     """Quantitative estimate of drug-likeness, in [0, 1] (Bickerton et al., 2012); 0 far beyond what its curves were fitted to."""
+    from rdkit import rdBase
     from rdkit.Chem import QED
 
-    try:
-        return QED.qed(molecule(unlabelled(smiles)))
-    except OverflowError:  # exp of a molecular weight of 20,000
-        return 0.0
+    with rdBase.BlockLogs():
+        try:
+            return QED.qed(molecule(unlabelled(smiles)))
+        except OverflowError:  # exp of a molecular weight of 20,000
+            return 0.0
 
 
 def sa_score(smiles: str) -> float:

@@ -10,9 +10,9 @@ from typing import Any
 MAX_SMILES_CHARACTERS = 4000
 # Scaffolds and identities of larger molecules are not looked for: a chain of 4,000 atoms at a ring took RDKit over a minute.
 MAX_ATOMS = 256
-# Writing what was read came to rest, or into a cycle, after 3 rounds at most in 200,000 molecules.
+# Of 25,000 mutated and 112,000 real molecules none took more than two to come to rest; cycles are of two.
 _MAX_ROUNDS = 8
-# 5 ms for a drug-like molecule, 0.3 s at worst; 4 % of drug-like molecules have more.
+# 5 ms for a drug-like molecule, 0.2 s at worst; 4 % of drug-like molecules have more.
 _MAX_TAUTOMERS = 100
 
 IDENTITIES = ("exact", "parent", "tautomer", "connectivity")

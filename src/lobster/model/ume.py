@@ -295,7 +295,12 @@ class Ume:
             )
         if (position := self.unknown_token(ids, modality)) is None:
             return None
-        token = self.get_tokenizer(modality).tokenize(text)[position]
+        tokenizer = self.get_tokenizer(modality)
+        if tokenizer.is_fast:
+            encoded = tokenizer(text, split_special_tokens=True, truncation=False, return_offsets_mapping=True)
+            token = text[slice(*encoded["offset_mapping"][1 + position])]
+        else:
+            token = tokenizer.tokenize(text)[position]
         return (
             f": token {token!r} at position {position + 1} (counted from 1) is not in the encoder's vocabulary: "
             f"expected one of get_tokenizer({modality.value!r}).get_vocab()"
@@ -304,7 +309,9 @@ class Ume:
     @cached_property
     def _upper_case_bases(self) -> bool:
         """Whether the vocabulary of nucleotides, a foreign encoder's, has them in upper case."""
-        words = [word for word in self.get_tokenizer(Modality.NUCLEOTIDE).get_vocab() if not set(word.upper()) - set("ACGT")]
+        words = [
+            word for word in self.get_tokenizer(Modality.NUCLEOTIDE).get_vocab() if not set(word.upper()) - set("ACGT")
+        ]
         return bool(words) and all(map(str.isupper, words))
 
 

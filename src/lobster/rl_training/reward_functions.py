@@ -98,7 +98,9 @@ class UmeRewardFunction:
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}: expected at least 1")
         if long_sequences not in get_args(LongSequences):
-            raise ValueError(f"long_sequences is {long_sequences!r}: expected one of {', '.join(get_args(LongSequences))}")
+            raise ValueError(
+                f"long_sequences is {long_sequences!r}: expected one of {', '.join(get_args(LongSequences))}"
+            )
         self.smiles_options = SmilesOptions.of(smiles_options)
         self.long_sequences = long_sequences
         self.ume_model = ume_model.freeze()

@@ -43,7 +43,7 @@ class SmilesOptions:
         Raises:
             ValueError: A key is unknown, or a value is neither True nor False.
         """
-        if isinstance(options, cls):
+        if isinstance(options, SmilesOptions):
             return options
         known = [field.name for field in fields(cls)]
         for name, value in (options or {}).items():
@@ -128,7 +128,7 @@ def _without_labels(mol: Any, isotopes: bool) -> Any:
         atom.ClearProp("molAtomMapNumber")
         if atom.GetAtomicNum() == 0 or not isotopes:
             atom.SetIsotope(0)
-    parameters = Chem.RemoveHsParameters()
+    parameters: Any = Chem.RemoveHsParameters()
     parameters.removeDefiningBondStereo = True
     mol = Chem.RemoveHs(mol, parameters)
     Chem.AssignStereochemistry(mol, cleanIt=True, force=True)

@@ -30,7 +30,7 @@ ATOMS = [
     *("*", "[*]", "[*:1]", "[1*]", "[*H]", "[Pt]", "[Pt@SP1]", "[Zn]", "[o]1cccc1", "[B]", "[Xe]", "[S@](=O)", "[P]"),
     *("[nH+]", "[se]1cccc1", "[Si]", "[N@@]", "[CH]", "[C]", "C", "N", "c1ccccc1", "%10C%10", "(C)", "."),
 ]
-ODD = [*"juxQ*-.1\n ", " 10 ", "\r\n", "ſ", "K", "é", ">", "\n>b\n", "\n;c\n"]
+ODD = [*"juxQ*-.1\n ", " 10 ", "\r\n", "ſ", "\u212a", "é", ">", "\n>b\n", "\n;c\n"]
 LETTERS = {
     Modality.AMINO_ACID: [*"ACDEFGHIKLMNPQRSTVWYXBZUO", *"ACDEFGHIKLMNPQRSTVWYXBZUOacd", *ODD],
     Modality.NUCLEOTIDE: [*"ACGTUNRYSWKMBDHVacgtun", *"ACGTUNRYSWKMBDHVacgtun", *ODD],

@@ -50,7 +50,9 @@ def test_spellings_of_one_molecule(spellings: list[str]):
     assert canonical_smiles(form) == form
 
 
-@pytest.mark.parametrize("one, other", [("C[C@H](N)O", "C[C@@H](N)O"), ("F/C=C/F", "F/C=C\\F"), ("CC(=O)O", "CC(=O)[O-]")])
+@pytest.mark.parametrize(
+    ("one", "other"), [("C[C@H](N)O", "C[C@@H](N)O"), ("F/C=C/F", "F/C=C\\F"), ("CC(=O)O", "CC(=O)[O-]")]
+)
 def test_what_differs_stays_apart(one: str, other: str):
     assert canonical_smiles(one) != canonical_smiles(other)
 
@@ -112,7 +114,9 @@ def test_real_molecules_are_read_and_keep_their_form(held_out: Callable[[Modalit
     assert sum(form == s for form, s in zip(forms, real, strict=True)) >= 0.998 * len(real)
 
 
-@pytest.mark.parametrize("smiles", ["[Pt]<-[o]1cccc1", "Cc1nnc(C)[o]1->[Pt]", "c1ccc(P(c2ccccc2)(c2ccccc2)(c2ccccc2)c2ccccc2)cc1"])
+@pytest.mark.parametrize(
+    "smiles", ["[Pt]<-[o]1cccc1", "Cc1nnc(C)[o]1->[Pt]", "c1ccc(P(c2ccccc2)(c2ccccc2)(c2ccccc2)c2ccccc2)cc1"]
+)
 def test_what_has_no_scaffold_is_its_own(smiles: str):
     [form] = {canonical_smiles(s) for s in (smiles, Chem.MolToSmiles(parse_smiles(smiles), doRandom=True))}
     assert murcko_scaffold(form, generic=True) == form
@@ -127,7 +131,13 @@ def test_scaffolds():
 
 
 def test_identities_from_exact_to_connectivity():
-    aspirin = [ASPIRIN, "CC(=O)Oc1ccccc1C(=O)[O-]", "CC(=O)Oc1ccccc1C(=O)[O-].[Na+]", f"{ASPIRIN}.O", "C=C(O)Oc1ccccc1C(=O)O"]
+    aspirin = [
+        ASPIRIN,
+        "CC(=O)Oc1ccccc1C(=O)[O-]",
+        "CC(=O)Oc1ccccc1C(=O)[O-].[Na+]",
+        f"{ASPIRIN}.O",
+        "C=C(O)Oc1ccccc1C(=O)O",
+    ]
     alanine = ["C[C@H](N)C(=O)O", "C[C@@H](N)C(=O)O", "C[C@H]([NH3+])C(=O)[O-]", "CC(N)C(=O)O"]
 
     def different(identity: str, smiles: list[str]) -> int:
@@ -140,7 +150,9 @@ def test_identities_from_exact_to_connectivity():
 
 
 @pytest.mark.parametrize("identity", IDENTITIES)
-@pytest.mark.parametrize("smiles", ["[H][H]", "[H+]", "[Cl-].[Na+]", "[Pt]<-[o]1cccc1", "*C", "no SMILES", "", "C" * 5000])
+@pytest.mark.parametrize(
+    "smiles", ["[H][H]", "[H+]", "[Cl-].[Na+]", "[Pt]<-[o]1cccc1", "*C", "no SMILES", "", "C" * 5000]
+)
 def test_an_identity_never_raises(smiles: str, identity: str):
     assert isinstance(identity_key(smiles, identity), str)
 
@@ -172,7 +184,12 @@ def grid(n: int) -> str:
     "smiles",
     [
         *("C" * 4000, "C1CC1" + "C" * 3990, "C1CC1" * 800, "C" + "[C@H](F)" * 440, "C=C" * 1333, "C." * 1999 + "C"),
-        *("C(" * 1300 + "C" + ")" * 1300, "[Na+].[Cl-]." * 300 + "C", "CC(=O)" * 84 + "C", "N[C@@H](C)C(=O)" * 50 + "O"),
+        *(
+            "C(" * 1300 + "C" + ")" * 1300,
+            "[Na+].[Cl-]." * 300 + "C",
+            "CC(=O)" * 84 + "C",
+            "N[C@@H](C)C(=O)" * 50 + "O",
+        ),
         *(grid(16), grid(26), "C%10" * 900, "c1" + "c" * 1900 + "1", "Oc1nc2nc(O)c3nc(O)c(O)nc3c2nc1O", "N=N" * 80),
     ],
     ids=lambda smiles: smiles[:12],

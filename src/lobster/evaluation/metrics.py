@@ -8,7 +8,6 @@ What cannot be said of too few sequences, or without a reference, is NaN.
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -16,8 +15,8 @@ from lobster.constants import Modality
 from lobster.evaluation.corruption import LETTERS
 from lobster.evaluation.identity import Relatives, families, mean_identity
 from lobster.scoring.molecules import alerts, qed
-from lobster.sequences import canonical_smiles, normal_form, parse_smiles
-from lobster.sequences.chemistry import murcko_scaffold
+from lobster.sequences import canonical_smiles, normal_form
+from lobster.sequences.chemistry import molecule, murcko_scaffold
 
 
 @dataclass(frozen=True)
@@ -26,7 +25,7 @@ class SmilesMetrics:
 
     Attributes:
         count: Number of strings.
-        validity: Share that RDKit can parse.
+        validity: Share that describes a molecule (`lobster.sequences.canonical_smiles`); open attachment points make it none.
         uniqueness: Share of distinct molecules among the valid ones (by canonical SMILES).
         novelty: Share of the distinct valid molecules that are not in the reference.
         internal_diversity: `internal_diversity` of the valid molecules.
@@ -55,7 +54,8 @@ class SequenceMetrics:
 
     Attributes:
         count: Number of strings.
-        validity: Share of proteins of the 20 amino acids alone, in upper case; of nucleotide sequences in IUPAC letters.
+        validity: Share of proteins of the 20 amino acids alone; of nucleotide sequences in IUPAC letters; in either case, in
+            lines or FASTA (`lobster.sequences.normal_form`).
         uniqueness: Share of distinct sequences among the valid ones.
         novelty: Share of the distinct valid sequences that are less than 80 % identical to each one of the reference.
         internal_diversity: 1 − mean identity of pairs of valid sequences, at most 5,000 random ones. A sequence is not
@@ -105,20 +105,20 @@ def smiles_metrics(samples: Sequence[str], reference: Iterable[str] | None = Non
     >>> round(metrics.internal_diversity, 3), round(metrics.scaffold_diversity, 3), metrics.filters_passed
     (0.444, 0.667, 1.0)
     """
-    parsed = [p for p in map(parse_smiles, samples) if p]
-    distinct = {canonical for _, canonical in parsed}
+    valid = [canonical for s in samples if (canonical := canonical_smiles(s))]
+    distinct = set(valid)
     properties = {c: (alerts(c), qed(c)) for c in distinct}
     scaffolds = {murcko_scaffold(c) for c in distinct}
     known = set() if reference is None else {canonical_smiles(r) for r in reference}
     return SmilesMetrics(
         count=len(samples),
-        validity=_ratio(len(parsed), len(samples)),
-        uniqueness=_ratio(len(distinct), len(parsed)),
+        validity=_ratio(len(valid), len(samples)),
+        uniqueness=_ratio(len(distinct), len(valid)),
         novelty=np.nan if reference is None else _ratio(len(distinct - known), len(distinct)),
-        internal_diversity=_internal_diversity([m for m, _ in parsed]),
-        scaffold_diversity=_ratio(len(scaffolds), len(parsed)),
-        filters_passed=_mean([properties[c][0] for _, c in parsed]),
-        qed=_mean([properties[c][1] for _, c in parsed]),
+        internal_diversity=internal_diversity(valid),
+        scaffold_diversity=_ratio(len(scaffolds), len(valid)),
+        filters_passed=_mean([properties[c][0] for c in valid]),
+        qed=_mean([properties[c][1] for c in valid]),
         mean_length=_mean([len(s) for s in samples]),
     )
 
@@ -131,22 +131,19 @@ def internal_diversity(smiles: Sequence[str]) -> float:
     Args:
         smiles: Valid SMILES; a molecule that stands twice counts twice.
 
+    Raises:
+        ValueError: RDKit cannot parse one.
+
     >>> internal_diversity(["CCO", "c1ccccc1"])  # nothing in common: two similarities of 1 and two of 0
     0.5
     """
-    from rdkit import Chem
-
-    return _internal_diversity([Chem.MolFromSmiles(s) for s in smiles])
-
-
-def _internal_diversity(molecules: Sequence[Any]) -> float:
-    if not molecules:
+    if not smiles:
         return np.nan
     from rdkit.Chem import rdFingerprintGenerator
     from rdkit.DataStructs import BulkTanimotoSimilarity
 
     generator = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=1024)
-    prints = [generator.GetFingerprint(m) for m in molecules]
+    prints = [generator.GetFingerprint(molecule(s)) for s in smiles]
     below = sum(sum(BulkTanimotoSimilarity(p, prints[:i])) for i, p in enumerate(prints))
     return 1 - (2 * below + len(prints)) / len(prints) ** 2
 
@@ -224,10 +221,9 @@ def biased_composition(samples: Sequence[str], reference: Sequence[str]) -> floa
 
 
 def _valid(sequences: Sequence[str], modality: Modality) -> list[str]:
-    """Return the valid sequences in one spelling: proteins as they are, nucleotides as DNA in lower case."""
-    if modality is Modality.AMINO_ACID:
-        return [s for s in sequences if s and set(s) <= set(LETTERS[modality])]
-    return [n.replace("u", "t") for s in sequences if (n := normal_form(s, modality))]
+    """Return the valid sequences in their normal form."""
+    normal = [n for s in sequences if (n := normal_form(s, modality))]
+    return normal if modality is Modality.NUCLEOTIDE else [n for n in normal if set(n) <= set(LETTERS[modality])]
 
 
 def _ratio(part: int, whole: int) -> float:

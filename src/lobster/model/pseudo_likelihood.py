@@ -11,6 +11,7 @@ The score depends on the sequence alone: not on its neighbours in the batch, the
 """
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -39,8 +40,37 @@ def masked_positions(num_tokens: int, stride: int) -> list[np.ndarray]:
     return [np.arange(first, num_tokens, stride) for first in range(min(stride, num_tokens))]
 
 
-def scoring_rows(model: PreTrainedModel, sequences: Sequence[Sequence[int]], method: Method = "strided") -> list[Row]:
-    """Return the passes that mask every own token of each sequence once; the first and the last token are context.
+def windows(num_tokens: int, size: int, unit: int = 1) -> list[tuple[range, range]]:
+    """Return windows over a sequence, half of each over the next, and which of its tokens each window scores.
+
+    Every token is scored once, where more of the sequence is around it than in any other window.
+
+    Args:
+        num_tokens: Tokens of the sequence.
+        size: Most tokens of a window.
+        unit: What the windows' starts are multiples of; 3 where a model counts codons from the first base.
+
+    >>> [(list(window), list(scored)) for window, scored in windows(7, 4)]
+    [([0, 1, 2, 3], [0, 1, 2]), ([2, 3, 4, 5], [3]), ([3, 4, 5, 6], [4, 5, 6])]
+    """
+    if num_tokens <= size:
+        return [(range(num_tokens), range(num_tokens))]
+    step = max(unit, size // 2 // unit * unit)
+    last = -(-(num_tokens - size) // unit) * unit
+    found = [range(start, min(start + size, num_tokens)) for start in [*range(0, last, step), last]]
+    cuts = [0, *((one.stop + other.start) // 2 for one, other in pairwise(found)), num_tokens]
+    return [(window, range(*scored)) for window, scored in zip(found, pairwise(cuts), strict=True)]
+
+
+def scoring_rows(
+    model: PreTrainedModel,
+    sequences: Sequence[Sequence[int]],
+    method: Method = "strided",
+    scored: Sequence[range] | None = None,
+) -> list[Row]:
+    """Return the passes that mask every token of each sequence that is scored once.
+
+    These are by default all but the first and the last token, which are context.
 
     Raises:
         ValueError: A sequence has no token of its own, or the method is unknown.
@@ -51,10 +81,11 @@ def scoring_rows(model: PreTrainedModel, sequences: Sequence[Sequence[int]], met
     for i, ids in enumerate(sequences):
         if len(ids) < 3:
             raise ValueError(f"sequence {i} has no tokens of its own: nothing to score")
-        stride = len(ids) - 2 if method == "exact" else method
+        own = scored[i] if scored else range(1, len(ids) - 1)
+        stride = len(own) if method == "exact" else method
         if method == "strided":
             stride = max(1, round(1 / getattr(model.config, "mask_rate", _MASK_RATE)))
-        rows += [(i, 1 + positions) for positions in masked_positions(len(ids) - 2, int(stride))]
+        rows += [(i, own.start + positions) for positions in masked_positions(len(own), int(stride))]
     return rows
 
 
@@ -65,6 +96,7 @@ def mean_log_probabilities(
     pad_token_id: int,
     max_tokens: int,
     method: Method = "strided",
+    scored: Sequence[range] | None = None,
 ) -> list[float]:
     """Return for each sequence the mean over its own tokens of log p(token | rest), in nats.
 
@@ -76,16 +108,18 @@ def mean_log_probabilities(
         max_tokens: Most tokens, padding included, that one forward pass may hold. A pass that runs out of memory is
             halved and tried again.
         method: ``"strided"`` (K = 1 / mask rate of pretraining passes), ``"exact"`` (one pass a token), or K.
+        scored: The positions of each sequence to score; by default all but the first and the last.
 
     Raises:
         ValueError: A sequence has no token of its own, or the method is unknown.
     """
     sums = np.zeros(len(sequences))
-    rows = scoring_rows(model, sequences, method)
+    rows = scoring_rows(model, sequences, method, scored)
     for batch, logits, targets in masked_logits(model, sequences, rows, mask_token_id, pad_token_id, max_tokens):
         log_p = logits.log_softmax(-1).gather(1, targets[:, None])[:, 0]
         np.add.at(sums, sequence_numbers(batch), log_p.double().cpu().numpy())
-    return [float(total / (len(ids) - 2)) for total, ids in zip(sums, sequences, strict=True)]
+    counts = [len(own) for own in scored] if scored else [len(ids) - 2 for ids in sequences]
+    return [float(total / count) for total, count in zip(sums, counts, strict=True)]
 
 
 def sequence_numbers(rows: Sequence[Row]) -> np.ndarray:

@@ -1,9 +1,11 @@
 """`Ume`: an encoder with its tokenizers; the face of the library towards molecules."""
 
 import math
+from collections import defaultdict
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self, get_args
 
 import numpy as np
 import torch
@@ -14,7 +16,11 @@ from lobster.constants import Modality
 from lobster.device import resolve_device, resolve_dtype
 from lobster.model.checkpoints import find_model, load_folder, load_lightning, load_tokenizers
 from lobster.model.network import UmeForMaskedLM
-from lobster.model.pseudo_likelihood import Method, mean_log_probabilities
+from lobster.model.pseudo_likelihood import Method, mean_log_probabilities, windows
+from lobster.sequences import read_letters
+
+Errors = Literal["raise", "null"]
+LongSequences = Literal["refuse", "windows"]
 
 
 class Ume:
@@ -123,41 +129,56 @@ class Ume:
         return self
 
     def tokenize(self, sequences: Sequence[str], modality: Modality | str) -> list[list[int]]:
-        """Return the token ids of each sequence, `<cls_modality> … <eos>`.
+        """Return the token ids of each sequence as it is spelled, `<cls_modality> … <eos>`; of bases the case is nothing.
 
         Raises:
             TypeError: ``sequences`` is one string; it must be a list of them.
         """
         if isinstance(sequences, str):
             raise TypeError(f"expected a list of sequences, got one string: pass [{sequences[:20]!r}]")
+        sequences = list(sequences)
         if not sequences:
             return []
+        if Modality(modality) is Modality.NUCLEOTIDE and self._upper_case_bases:
+            sequences = [sequence.upper() for sequence in sequences]
         tokenizer = self.get_tokenizer(modality)
         # Everything is said: a tokenizer keeps what an earlier call asked of it, and forgets some of it when copied.
         # Not to a slow one, whose letters may be special tokens (ESM's).
         spelled = {"split_special_tokens": True} if tokenizer.is_fast else {}
-        encoded = tokenizer(list(sequences), padding=False, truncation=False, verbose=False, **spelled)
+        encoded = tokenizer(sequences, padding=False, truncation=False, verbose=False, **spelled)
         return encoded["input_ids"]
 
+    def unknown_token(self, ids: Sequence[int], modality: Modality | str) -> int | None:
+        """Return where the first token of a sequence is that the vocabulary lacks, counted from 0; None where all are known."""
+        unknown = self.get_tokenizer(modality).unk_token_id
+        return next((position for position, token in enumerate(ids[1:-1]) if token == unknown), None)
+
     def embed_sequences(
-        self, sequences: Sequence[str], modality: Modality | str, aggregate: bool = True, batch_size: int = 8
+        self,
+        sequences: Sequence[str],
+        modality: Modality | str,
+        aggregate: bool = True,
+        batch_size: int = 8,
+        errors: Errors = "raise",
     ) -> Tensor | list[Tensor]:
         """Return the last hidden states of sequences.
 
         Args:
-            sequences: Sequences of one modality.
+            sequences: Sequences of one modality, read as `compute_pseudo_likelihood` reads them.
             modality: Their modality.
             aggregate: Whether to average over a sequence's own tokens (special tokens are left out).
             batch_size: Sequences in a forward pass.
+            errors: ``"null"`` gives a sequence that cannot be embedded NaN for its average, or no tokens, and goes on.
 
         Returns:
             (sequences, d) if ``aggregate``, else a list of tensors (tokens, d), special tokens included. Gradients flow
             unless the network is frozen.
 
         Raises:
-            ValueError: A sequence is empty or longer than `max_length`.
+            ValueError: A sequence is empty, longer than `max_length`, or has what the vocabulary lacks.
         """
-        ids = self._checked_ids(sequences, modality)
+        rows = self._read(sequences, modality, errors, "refuse")
+        ids = [row for row in rows if row]
         states: list[Tensor] = []
         for start in range(0, len(ids), batch_size):
             batch = [torch.tensor(row) for row in ids[start : start + batch_size]]
@@ -165,17 +186,27 @@ class Ume:
             mask = torch.arange(padded.shape[1]) < torch.tensor([[len(row)] for row in batch])
             hidden = self.model.encode(padded.to(self.device), mask.to(self.device))
             states += [row[: len(own)] for row, own in zip(hidden, batch, strict=True)]
+        found = iter(states)
+        nothing = torch.full((0, self.model.config.hidden_size), math.nan, device=self.device)
+        states = [next(found) if row else nothing for row in rows]
         if not aggregate:
             return states
-        width = self.model.config.hidden_size
-        return torch.stack([s[1:-1].mean(0) for s in states]) if states else torch.zeros(0, width)
+        return torch.stack([s[1:-1].mean(0) for s in states]) if states else nothing
 
     def compute_pseudo_likelihood(
-        self, sequences: Sequence[str], modality: Modality | str, batch_size: int = 8, method: Method = "strided"
+        self,
+        sequences: Sequence[str],
+        modality: Modality | str,
+        batch_size: int = 8,
+        method: Method = "strided",
+        errors: Errors = "raise",
+        long_sequences: LongSequences = "refuse",
     ) -> list[float]:
         """Return the masked pseudo-likelihood of each sequence: the geometric mean probability of a token, in (0, 1].
 
-        The sequences are scored as they are spelled (the reward scores a SMILES in its canonical form).
+        Proteins and nucleotides are read as the reward reads them (`lobster.sequences.read_letters`): in either case, in
+        lines, blocks or FASTA, a U as a T. A SMILES is scored as it is spelled, without blanks around it (the reward scores
+        it in its canonical form).
 
         Args:
             sequences: Sequences of one modality.
@@ -183,43 +214,114 @@ class Ume:
             batch_size: Memory to use, in sequences of `max_length`: a forward pass holds as many masked copies as that
                 is tokens. The scores do not depend on it.
             method: ``"strided"`` masks every K-th token a pass, K = 1 / mask rate; ``"exact"`` one token a pass.
+            errors: ``"null"`` gives NaN to a sequence that is empty, too long or cannot be read, and goes on with the others.
+            long_sequences: ``"windows"`` scores proteins and nucleotides beyond `max_length` in windows that overlap by
+                half, each token in the one that has most around it (`lobster.model.pseudo_likelihood.windows`), in twice
+                the time a token. A part of a SMILES is no SMILES: it is refused.
 
         Returns:
             As many floats as sequences.
 
         Raises:
-            ValueError: A sequence is empty or longer than `max_length`, or the batch size is not positive.
+            ValueError: A sequence is empty, longer than `max_length`, or has what the vocabulary lacks (the message says
+                which one, what and where), or the batch size is not positive.
 
         Source: Salazar et al., "Masked Language Model Scoring", ACL 2020.
         """
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}: expected at least 1")
-        ids = self._checked_ids(sequences, modality)
+        rows = [None if row is None else tuple(row) for row in self._read(sequences, modality, errors, long_sequences)]
+        unit = 3 if Modality(modality) is Modality.NUCLEOTIDE else 1  # the encoder counts frames from the first base
+        pieces = [
+            (row, [row[0], *row[1 + window.start : 1 + window.stop], row[-1]], own, 1 + own.start - window.start)
+            for row in dict.fromkeys(rows)
+            if row
+            for window, own in windows(len(row) - 2, self.max_length - 2, unit)
+        ]
         tokenizer = self.get_tokenizer(modality)
-        unique = list(dict.fromkeys(map(tuple, ids)))
         training = self.model.training
         self.model.eval()
         try:
-            scores = mean_log_probabilities(
+            means = mean_log_probabilities(
                 self.model,
-                unique,
+                [ids for _, ids, _, _ in pieces],
                 tokenizer.mask_token_id,
                 tokenizer.pad_token_id,
                 batch_size * self.max_length,
                 method,
+                [range(first, first + len(own)) for _, _, own, first in pieces],
             )
         finally:
             self.model.train(training)
-        score_of = dict(zip(unique, scores, strict=True))
+        score_of: dict[tuple[int, ...], float] = defaultdict(float)
+        for (row, _, own, _), mean in zip(pieces, means, strict=True):
+            score_of[row] += mean * (len(own) / (len(row) - 2))
         tiny = float(np.finfo(np.float64).tiny)
-        return [max(math.exp(score_of[tuple(row)]), tiny) for row in ids]
+        return [math.nan if row is None else max(math.exp(score_of[row]), tiny) for row in rows]
 
-    def _checked_ids(self, sequences: Sequence[str], modality: Modality | str) -> list[list[int]]:
-        ids = self.tokenize(sequences, modality)
-        for i, row in enumerate(ids):
-            if not 2 < len(row) <= self.max_length:
-                raise ValueError(
-                    f"sequence {i} has {len(row) - 2} tokens of its own: expected 1 to {self.max_length - 2} "
-                    f"(max_length {self.max_length} less the two special tokens)"
-                )
-        return ids
+    def _read(
+        self, sequences: Sequence[str], modality: Modality | str, errors: Errors, long_sequences: LongSequences
+    ) -> list[list[int] | None]:
+        """Return the token ids of each sequence; None, if ``errors`` is ``"null"``, where there are none to be had."""
+        for name, value, known in (("errors", errors, Errors), ("long_sequences", long_sequences, LongSequences)):
+            if value not in get_args(known):
+                raise ValueError(f"{name} is {value!r}: expected one of {', '.join(get_args(known))}")
+        if isinstance(sequences, str):
+            raise TypeError(f"expected a list of sequences, got one string: pass [{sequences[:20]!r}]")
+        modality, texts, problems = Modality(modality), list[str](), dict[int, str]()
+        for number, sequence in enumerate(sequences):
+            try:
+                texts.append(_spelling(sequence, modality))
+            except ValueError as error:
+                texts.append("")
+                problems[number] = f": {error}"
+        rows = self.tokenize(texts, modality)
+        cut = long_sequences == "windows" and modality is not Modality.SMILES
+        for number, row in enumerate(rows):
+            if number not in problems and (problem := self._problem(texts[number], row, modality, cut)):
+                problems[number] = problem
+        if problems and errors == "raise":
+            raise ValueError(f"sequence {min(problems)}{problems[min(problems)]}")
+        return [None if number in problems else row for number, row in enumerate(rows)]
+
+    def _problem(self, text: str, ids: list[int], modality: Modality, cut: bool) -> str | None:
+        """Say why a sequence cannot be scored; ``cut`` says whether it may be longer than `max_length`."""
+        if len(ids) < 3 or (len(ids) > self.max_length and not cut):
+            most = self.max_length - 2
+            more = "" if modality is Modality.SMILES else "; long_sequences='windows' scores longer ones"
+            return (
+                f" has {len(ids) - 2} tokens of its own: expected 1 to {most} "
+                f"(max_length {self.max_length} less the two special tokens{more})"
+            )
+        if (position := self.unknown_token(ids, modality)) is None:
+            return None
+        tokenizer = self.get_tokenizer(modality)
+        if tokenizer.is_fast:
+            encoded = tokenizer(text, split_special_tokens=True, truncation=False, return_offsets_mapping=True)
+            token = text[slice(*encoded["offset_mapping"][1 + position])]
+        else:
+            token = tokenizer.tokenize(text)[position]
+        return (
+            f": token {token!r} at position {position + 1} (counted from 1) is not in the encoder's vocabulary: "
+            f"expected one of get_tokenizer({modality.value!r}).get_vocab()"
+        )
+
+    @cached_property
+    def _upper_case_bases(self) -> bool:
+        """Whether the vocabulary of nucleotides, a foreign encoder's, has them in upper case."""
+        words = [
+            word for word in self.get_tokenizer(Modality.NUCLEOTIDE).get_vocab() if not set(word.upper()) - set("ACGT")
+        ]
+        return bool(words) and all(map(str.isupper, words))
+
+
+def _spelling(sequence: object, modality: Modality) -> str:
+    """Return a sequence as it is scored.
+
+    Raises:
+        ValueError: It is no string, or has letters that its modality does not know.
+    """
+    if not isinstance(sequence, str):
+        raise ValueError(f"expected a string, got {sequence!r:.40}")
+    text = sequence.strip()
+    return text if modality is Modality.SMILES or not text else read_letters(text, modality)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from lobster.constants import Modality
-from lobster.sequences import _detect_modality, normal_form
+from lobster.sequences import SmilesOptions, _detect_modality, letters_of, normal_form
 from lobster.sequences.chemistry import MAX_SMILES_CHARACTERS
 
 _TAG_MODALITIES = {
@@ -27,6 +27,7 @@ class Outcome(StrEnum):
     UNPARSABLE = "unparsable"
     WRONG_MODALITY = "wrong_modality"
     TOO_LONG = "too_long"
+    UNKNOWN_TOKEN = "unknown_token"
     SCORING_FAILED = "scoring_failed"
     REPEATED = "repeated"
 
@@ -38,8 +39,8 @@ class Scored:
     Attributes:
         outcome: Whether it was scored, or why not.
         modality: Its modality, where that is known.
-        sequence: What is scored: canonical SMILES, or the letters of a protein (upper case) or nucleotide (lower case).
-            Two completions describe the same molecule where the modality and this agree.
+        sequence: What is scored, in its normal form: canonical SMILES, a protein's letters in upper case, or DNA in lower
+            case. Two completions describe the same molecule where the modality and this agree.
         pseudo_likelihood: Geometric mean probability of a token, in (0, 1]; 0 where it was not scored, NaN where no component
             asks for it.
         score: What the scoring function makes of it, in [0, 1]; 0 where it was not scored.
@@ -63,14 +64,18 @@ class Scored:
         return (self.modality, self.sequence) if self.modality and self.outcome is Outcome.SCORED else None
 
 
-def read_completion(completion: object, expected: Modality | None, max_length: int) -> Scored:
+def read_completion(
+    completion: object, expected: Modality | None, max_length: int, smiles_options: SmilesOptions | None = None
+) -> Scored:
     """Find the molecule in a completion.
 
     Args:
         completion: What the policy wrote. Where it holds `<smiles>`, `<protein>`, `<dna>` or `<rna>` tags, the content
-            of the last one that is closed counts.
+            of the last one that is closed counts. Proteins and nucleotides may be laid out as FASTA, in lines, and, where
+            their modality is said, in blocks.
         expected: The modality that it must have; None takes the one that it looks like.
         max_length: Longest input of the encoder in tokens. A text that cannot fit is refused before it is parsed.
+        smiles_options: What makes a SMILES another molecule, or none.
 
     Returns:
         A `Scored` with outcome `SCORED` (its pseudo-likelihood yet 0), or with the reason against it.
@@ -79,6 +84,8 @@ def read_completion(completion: object, expected: Modality | None, max_length: i
     'CCO'
     >>> read_completion("ATGC", Modality.SMILES, 1024).outcome.value
     'wrong_modality'
+    >>> read_completion(">a protein\\nMKTVRQ\\nERLK", None, 1024).sequence
+    'MKTVRQERLK'
     """
     if not isinstance(completion, str):
         return Scored(Outcome.NOT_TEXT)
@@ -89,14 +96,14 @@ def read_completion(completion: object, expected: Modality | None, max_length: i
     if expected and tagged and expected is not tagged:
         return Scored(Outcome.WRONG_MODALITY, expected)
     modality = expected or tagged
-    if len(text) > max(max_length, MAX_SMILES_CHARACTERS):
+    if len(text) > 2 * max(max_length, MAX_SMILES_CHARACTERS):  # twice: blanks, numbers and a header are not tokens
         return Scored(Outcome.TOO_LONG, modality)
     if modality is None:
         try:
-            modality = _detect_modality(text)
+            modality = _looks_like(text)
         except ValueError:
             return Scored(Outcome.UNDETECTABLE)
-    sequence = normal_form(text, modality)
+    sequence = normal_form(text, modality, smiles_options)
     if sequence is None:
         return Scored(_why_not(text, modality), modality)
     return Scored(Outcome.SCORED, modality, sequence)
@@ -113,6 +120,15 @@ def _tag_content(text: str) -> tuple[str, Modality | None]:
         elif name in opened:
             found = text[opened.pop(name) : tag.start()], _TAG_MODALITIES[name]
     return found
+
+
+def _looks_like(text: str) -> Modality:
+    """Return the modality that a text looks like; of FASTA or several lines, which no SMILES has, that of the letters."""
+    if not text.startswith(">") and len(text.splitlines()) == 1:
+        return _detect_modality(text)
+    if (modality := _detect_modality(letters_of(text))) is Modality.SMILES:
+        raise ValueError("several lines are no SMILES")
+    return modality
 
 
 def _why_not(text: str, expected: Modality) -> Outcome:

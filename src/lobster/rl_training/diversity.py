@@ -9,7 +9,7 @@ from typing import Any
 
 from lobster.constants import Modality
 from lobster.rl_training.processes import digest, from_all_processes
-from lobster.sequences.chemistry import fingerprint, murcko_scaffold
+from lobster.sequences.chemistry import IDENTITIES, fingerprint, identity_key, murcko_scaffold
 
 MEMORY_FILE = "diversity_memory.json"
 SCAFFOLDS = ("murcko", "generic", "none")
@@ -47,7 +47,10 @@ class DiversityMemory:
             measured runs (`docs/reward_shaping.md`) that was louder than the likelihood.
         crowding: How much less a molecule of SMILES earns for its mean similarity to the last 512 before it (Tanimoto, Morgan
             fingerprints of radius 2): its share is multiplied by 1 − crowding · similarity.
-        identity: Proteins and nucleotides of at least this identity are near-duplicates; None: only equal ones are.
+        identity: Which molecules of SMILES are the same one, and pay once: ``exact``; ``parent``, whatever salt, solvent or
+            charge; ``tautomer``, and whichever tautomer; ``connectivity``, and whichever stereoisomer. All but the first
+            take 3 to 5 ms for a molecule (`lobster.sequences.chemistry.identity_key`).
+        sequence_identity: Proteins and nucleotides of at least this identity are near-duplicates; None: only equal ones are.
 
     Raises:
         ValueError: A choice does not exist, or a number is out of range.
@@ -56,6 +59,9 @@ class DiversityMemory:
     >>> phenols = [(Modality.SMILES, f"{chain}Oc1ccccc1") for chain in ("C", "CC", "CCC")]
     >>> memory.pay([phenols[0], phenols[0], None, phenols[1], phenols[2]])
     [1.0, 0.0, 0.0, 1.0, 0.5]
+    >>> salts = [(Modality.SMILES, smiles) for smiles in ("CC(=O)O", "CC(=O)[O-].[Na+]")]
+    >>> DiversityMemory().pay(salts)[1] > 0, DiversityMemory(identity="parent").pay(salts)
+    (True, [1.0, 0.0])
     """
 
     def __init__(
@@ -65,27 +71,33 @@ class DiversityMemory:
         decay: str = "linear",
         floor: float = 0.95,
         crowding: float = 0.7,
-        identity: float | None = 0.8,
+        identity: str = "exact",
+        sequence_identity: float | None = 0.8,
     ):
-        for name, value, known in (("scaffold", scaffold, SCAFFOLDS), ("decay", decay, DECAYS)):
+        choices = (("scaffold", scaffold, SCAFFOLDS), ("decay", decay, DECAYS), ("identity", identity, IDENTITIES))
+        for name, value, known in choices:
             if value not in known:
                 raise ValueError(f"{name} is {value!r}: expected one of {', '.join(known)}")
         if bucket_size < 1:
             raise ValueError(f"bucket_size is {bucket_size}: expected at least 1")
-        if identity is not None and not 0.5 <= identity < 1:
-            raise ValueError(f"identity is {identity}: expected at least 0.5 and below 1, such as 0.8, or None")
+        if sequence_identity is not None and not 0.5 <= sequence_identity < 1:
+            raise ValueError(
+                f"sequence_identity is {sequence_identity}: expected at least 0.5 and below 1, such as 0.8, or None"
+            )
         for name, share in (("floor", floor), ("crowding", crowding)):
             if not 0 <= share <= 1:
                 raise ValueError(f"{name} is {share}: expected a share in [0, 1]")
         self.scaffold, self.bucket_size, self.decay = scaffold, bucket_size, decay
-        self.floor, self.crowding, self.identity = floor, crowding, identity
+        self.floor, self.crowding = floor, crowding
+        self.identity, self.sequence_identity = identity, sequence_identity
         self._forget()
 
     def _forget(self) -> None:
         self._seen: set[int] = set()
         self._paid: Counter[str] = Counter()  # molecules of each family
         self._recent: list[Any] = []  # fingerprints of the last molecules, the latest last
-        self._families = {m: _Families(k, self.identity) for m, k in _WORD.items()} if self.identity else {}
+        threshold = self.sequence_identity
+        self._families = {m: _Families(k, threshold) for m, k in _WORD.items()} if threshold else {}
 
     def __len__(self) -> int:
         return len(self._seen)
@@ -96,12 +108,9 @@ class DiversityMemory:
         Where several processes run, all must call it together, each with its own molecules; the first process's come first.
 
         Args:
-            molecules: Modality and normal form of each: canonical SMILES, upper-case residues, lower-case bases.
+            molecules: Modality and normal form of each: canonical SMILES, upper-case residues, DNA in lower case.
         """
-        rows = [
-            None if molecule is None else (*molecule, self._scaffold(*molecule), self._fingerprint(*molecule))
-            for molecule in molecules
-        ]
+        rows = [None if molecule is None else self._row(*molecule) for molecule in molecules]
         everyone, own = from_all_processes(rows)
         every_row = [row for theirs in everyone for row in theirs]
         shares = [0.0 if row is None else self._pay(*row) for row in every_row]
@@ -110,20 +119,20 @@ class DiversityMemory:
         first = sum(len(theirs) for theirs in everyone[:own])
         return shares[first : first + len(rows)]
 
-    def _scaffold(self, modality: Modality, sequence: str) -> str | None:
-        if modality is not Modality.SMILES or self.scaffold == "none":
-            return None
-        return murcko_scaffold(sequence, generic=self.scaffold == "generic")
+    def _row(self, modality: Modality, sequence: str) -> tuple[Modality, str, str | None, Any]:
+        """Return what is remembered of a molecule: its modality, what identifies it, its scaffold, its fingerprint."""
+        if modality is not Modality.SMILES:
+            return modality, sequence, None, None
+        scaffold = None if self.scaffold == "none" else murcko_scaffold(sequence, generic=self.scaffold == "generic")
+        bits = fingerprint(sequence) if self.crowding else None
+        return modality, identity_key(sequence, self.identity), scaffold, bits
 
-    def _fingerprint(self, modality: Modality, sequence: str) -> Any:
-        return fingerprint(sequence) if modality is Modality.SMILES and self.crowding else None
-
-    def _pay(self, modality: Modality, sequence: str, scaffold: str | None, bits: Any) -> float:
-        key = digest(f"{modality}:{sequence}")
+    def _pay(self, modality: Modality, identity: str, scaffold: str | None, bits: Any) -> float:
+        key = digest(f"{modality}:{identity}")
         if key in self._seen:
             return 0.0
         self._seen.add(key)
-        family = self._families[modality].of(sequence) if modality in self._families else scaffold
+        family = self._families[modality].of(identity) if modality in self._families else scaffold
         apart = 1 - self.crowding * self._similarity(bits)
         if family is None:
             return apart
@@ -148,7 +157,11 @@ class DiversityMemory:
                 return 1 / (1 + math.exp(min(700.0, (2 * fill - 1) / 0.15)))
 
     def _settings(self) -> dict[str, str | float | None]:
-        return {"scaffold": self.scaffold, "identity": self.identity}
+        return {
+            "scaffold": self.scaffold,
+            "identity": self.identity,
+            "sequence_identity": self.sequence_identity,
+        }
 
     def save(self, folder: str | Path) -> None:
         """Write the memory into a folder."""

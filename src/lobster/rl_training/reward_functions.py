@@ -6,7 +6,6 @@ The score lies in [0, 1], so 0, the reward of everything that is no molecule, is
 """
 
 import math
-import sys
 import warnings
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,11 +13,12 @@ from contextlib import contextmanager
 from dataclasses import replace
 from numbers import Integral
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from lobster.constants import Modality
 from lobster.model import Ume
 from lobster.model.pseudo_likelihood import Method
+from lobster.model.ume import Errors, LongSequences
 from lobster.rl_training.completions import Outcome, Scored, read_completion
 from lobster.rl_training.diversity import DiversityMemory
 from lobster.rl_training.processes import failing_together, from_all_processes
@@ -26,6 +26,8 @@ from lobster.rl_training.top_sequences import TopSequences
 from lobster.scoring import ScoringError, ScoringFunction, default_scoring
 from lobster.scoring.function import PSEUDO_LIKELIHOOD
 from lobster.scoring.parameters import number
+from lobster.sequences import SmilesOptions
+from lobster.sequences.modality import MAX_LETTERS
 
 MAX_FAILED_CALLS = 3  # after as many calls in which it failed on every sequence, a scorer is broken
 TEMPERATURE = 0.1  # of modalities for which none is given
@@ -35,11 +37,17 @@ UNIQUENESS_WINDOW = 512  # molecules among which the share of different ones is 
 Temperature = float | Mapping[Modality | str, float]
 Scoring = ScoringFunction | Mapping[str, Any] | str | Path
 UME = "the UME"
-Errors = dict[str, list[str]]  # by who was asked, for each sequence what went wrong, "" where nothing did
+Faults = dict[str, list[str]]  # by who was asked, for each sequence what went wrong, "" where nothing did
 
 
 def compute_pseudo_likelihood(
-    ume_model: Ume, sequences: Sequence[str], modality: Modality | str, batch_size: int = 8, method: Method = "strided"
+    ume_model: Ume,
+    sequences: Sequence[str],
+    modality: Modality | str,
+    batch_size: int = 8,
+    method: Method = "strided",
+    errors: Errors = "raise",
+    long_sequences: LongSequences = "refuse",
 ) -> list[float]:
     """Return the masked pseudo-likelihood, in (0, 1], of each sequence; see `Ume.compute_pseudo_likelihood`.
 
@@ -47,7 +55,7 @@ def compute_pseudo_likelihood(
     >>> [0 < p <= 1 for p in compute_pseudo_likelihood(ume, ["CCO", "CCN"], "SMILES")]
     [True, True]
     """
-    return ume_model.compute_pseudo_likelihood(sequences, modality, batch_size, method)
+    return ume_model.compute_pseudo_likelihood(sequences, modality, batch_size, method, errors, long_sequences)
 
 
 class UmeRewardFunction:
@@ -56,7 +64,8 @@ class UmeRewardFunction:
     The score is the pseudo-likelihood, lowered where a sequence is less complex than real ones are (repeats, chains, salts,
     tiny molecules: `lobster.scoring.complexity`), or what a scoring function of your own makes of it.
 
-    A SMILES is scored in RDKit's canonical form: the molecule counts, not its spelling. The reward is never negative,
+    A SMILES is scored in RDKit's canonical form: the molecule counts, not its spelling; likewise proteins and nucleotides
+    (`lobster.sequences.normal_form`). What the encoder's vocabulary lacks earns 0. The reward is never negative,
     NaN or infinite, whatever the text. A failure while scoring gives 0, a warning and a count; when the encoder or a component
     fails on every sequence that it is asked about in `MAX_FAILED_CALLS` calls in a row, it raises instead of training on zeros.
     What was scored lately is not scored again, what failed is.
@@ -69,6 +78,10 @@ class UmeRewardFunction:
         batch_size: Memory to use, in sequences of the encoder's `max_length`.
         scoring: What makes a score of the pseudo-likelihood and everything else: a `ScoringFunction`, a mapping that describes
             one, or the YAML file that does.
+        smiles_options: What makes a SMILES another molecule (``{"isotopes": True}``), or one at all
+            (``{"attachment_points": True}``); see `SmilesOptions`.
+        long_sequences: ``"windows"`` scores proteins and nucleotides beyond the encoder's `max_length` in windows that
+            overlap, up to `MAX_LETTERS` letters; ``"refuse"`` gives them 0.
 
     Raises:
         ValueError: A temperature is not a positive number, the batch size not at least 1, or the scoring wrong.
@@ -88,10 +101,18 @@ class UmeRewardFunction:
         temperature: Temperature = TEMPERATURE,
         batch_size: int = 8,
         scoring: Scoring | None = None,
+        smiles_options: SmilesOptions | Mapping[str, bool] | None = None,
+        long_sequences: LongSequences = "refuse",
     ):
         size: Any = batch_size
         if isinstance(size, bool) or not isinstance(size, Integral) or size < 1:
             raise ValueError(f"batch_size is {batch_size!r}: expected a whole number, at least 1")
+        if long_sequences not in get_args(LongSequences):
+            raise ValueError(
+                f"long_sequences is {long_sequences!r}: expected one of {', '.join(get_args(LongSequences))}"
+            )
+        self.smiles_options = SmilesOptions.of(smiles_options)
+        self.long_sequences = long_sequences
         self.ume_model = ume_model.freeze()
         self.temperature = temperature
         _temperatures(temperature)
@@ -123,8 +144,8 @@ class UmeRewardFunction:
         self, sequences: Sequence[str], modalities: Sequence[Modality | str | None] | Modality | str | None = None
     ) -> list[Scored]:
         """Read and score each sequence: what `__call__` makes rewards of; the counts of rewards are left alone."""
-        scored, errors = self._score(sequences, modalities)
-        self._watch([errors])
+        scored, faults = self._score(sequences, modalities)
+        self._watch([faults])
         return scored
 
     @property
@@ -138,7 +159,7 @@ class UmeRewardFunction:
 
     def _score(
         self, sequences: Sequence[str], modalities: Sequence[Modality | str | None] | Modality | str | None = None
-    ) -> tuple[list[Scored], Errors]:
+    ) -> tuple[list[Scored], Faults]:
         """Read and score each sequence; return, too, what `_watch` has to see, of all processes together."""
         if isinstance(sequences, str):
             raise TypeError(f"expected a list of sequences, got one string: pass [{sequences[:20]!r}]")
@@ -147,30 +168,32 @@ class UmeRewardFunction:
         if len(modalities) != len(sequences):
             raise ValueError(f"there are {len(sequences)} sequences and {len(modalities)} modalities: expected as many")
         expected = [None if m is None else Modality(m) for m in modalities]
-        max_length = self.ume_model.max_length if self.scoring.uses_ume else sys.maxsize
-        scored = [read_completion(s, m, max_length) for s, m in zip(sequences, expected, strict=True)]
+        limited = self.scoring.uses_ume and self.long_sequences == "refuse"
+        longest = self.ume_model.max_length if limited else MAX_LETTERS
+        pairs = zip(sequences, expected, strict=True)
+        scored = [read_completion(s, m, longest, self.smiles_options) for s, m in pairs]
         if self._version != (version := self.scoring.version()):
             self._cache, self._version = {}, version
         molecules = [item.molecule for item in scored]
         fresh = {m: item for m, item in zip(molecules, scored, strict=True) if m and m not in self._cache}
         self._lookups += sum(m is not None for m in molecules)
         self._scorings += len(fresh)
-        errors: Errors = defaultdict(list)
+        faults: Faults = defaultdict(list)
         for modality in Modality:
             if items := [item for item in fresh.values() if item.modality is modality]:
-                self._fill_in(items, modality, errors)
+                self._fill_in(items, modality, faults)
         for molecule, item in zip(molecules, scored, strict=True):
             if molecule:
                 vars(item).update(vars(fresh.get(molecule) or self._cache[molecule]))
         self._cache |= {m: replace(item) for m, item in fresh.items() if item.outcome is not Outcome.SCORING_FAILED}
         while len(self._cache) > CACHE_SIZE:
             del self._cache[next(iter(self._cache))]
-        return scored, errors
+        return scored, faults
 
-    def _fill_in(self, items: list[Scored], modality: Modality, errors: Errors) -> None:
-        """Score sequences of one modality, except those that are too long."""
+    def _fill_in(self, items: list[Scored], modality: Modality, faults: Faults) -> None:
+        """Score sequences of one modality, except those that are too long or have what the vocabulary lacks."""
         if self.scoring.uses_ume:
-            self._ask_ume(items, modality, errors)
+            self._ask_ume(items, modality, faults)
         else:
             for item in items:
                 item.pseudo_likelihood = math.nan
@@ -183,48 +206,55 @@ class UmeRewardFunction:
                 continue
             item.score, item.values, item.parts = whole.total, whole.values, whole.parts
             for name in whole.values:
-                errors[f"component {name!r}"].append(whole.errors.get(name, ""))
+                faults[f"component {name!r}"].append(whole.errors.get(name, ""))
             if whole.errors:
                 item.outcome = Outcome.SCORING_FAILED
 
-    def _ask_ume(self, items: list[Scored], modality: Modality, errors: Errors) -> None:
+    def _ask_ume(self, items: list[Scored], modality: Modality, faults: Faults) -> None:
         """Give each sequence its pseudo-likelihood, or the reason why it has none."""
+        longest = self.ume_model.max_length
+        if self.long_sequences == "windows" and modality is not Modality.SMILES:
+            longest = MAX_LETTERS
         try:
             ids = self.ume_model.tokenize([item.sequence for item in items], modality)
             for item, tokens in zip(items, ids, strict=True):
-                if len(tokens) > self.ume_model.max_length:
+                if len(tokens) > longest:
                     item.outcome = Outcome.TOO_LONG
+                elif self.ume_model.unknown_token(tokens, modality) is not None:
+                    item.outcome = Outcome.UNKNOWN_TOKEN
             items = [item for item in items if item.outcome is Outcome.SCORED]
             if not items:
                 return
             sequences = [item.sequence for item in items]
-            scores = self.ume_model.compute_pseudo_likelihood(sequences, modality, self.batch_size)
+            scores = self.ume_model.compute_pseudo_likelihood(
+                sequences, modality, self.batch_size, long_sequences=self.long_sequences
+            )
         except Exception as error:
-            self._fail(items, f"{type(error).__name__}: {error}", errors)
+            self._fail(items, f"{type(error).__name__}: {error}", faults)
             return
         for item, score in zip(items, scores, strict=True):
             item.pseudo_likelihood = score
         if broken := [item for item in items if not math.isfinite(item.pseudo_likelihood)]:
-            self._fail(broken, "the score is not a finite number", errors)
-        errors[UME] += [""] * (len(items) - len(broken))
+            self._fail(broken, "the score is not a finite number", faults)
+        faults[UME] += [""] * (len(items) - len(broken))
 
-    def _fail(self, items: list[Scored], why: str, errors: Errors) -> None:
-        errors[UME] += [why] * len(items)
+    def _fail(self, items: list[Scored], why: str, faults: Faults) -> None:
+        faults[UME] += [why] * len(items)
         warnings.warn(
             f"scoring {len(items)} {items[0].modality} sequences failed, their reward is 0: {why}", stacklevel=6
         )
         for item in items:
             item.outcome, item.pseudo_likelihood = Outcome.SCORING_FAILED, 0.0
 
-    def _watch(self, processes: Sequence[Errors]) -> None:
+    def _watch(self, processes: Sequence[Faults]) -> None:
         """Count calls in which somebody failed on every sequence, in all processes together.
 
         Raises:
             RuntimeError: There were `MAX_FAILED_CALLS` of them in a row.
         """
-        together: Errors = defaultdict(list)
-        for errors in processes:
-            for who, found in errors.items():
+        together: Faults = defaultdict(list)
+        for faults in processes:
+            for who, found in faults.items():
                 together[who] += found
         for who, found in together.items():
             self._failed_calls[who] = self._failed_calls[who] + 1 if all(found) else 0
@@ -353,8 +383,8 @@ class UmeReward:
         texts = [_text(completion) for completion in (() if completions is None else completions)]
         if self.include_prompt:
             texts = _continued(prompts, texts)
-        scored, errors = self.reward_function._score(texts, modality)
-        self.reward_function._watch([e for theirs in from_all_processes([errors])[0] for e in theirs])
+        scored, faults = self.reward_function._score(texts, modality)
+        self.reward_function._watch([e for theirs in from_all_processes([faults])[0] for e in theirs])
         molecules = [item.molecule for item in scored]
         valid = [item for item in scored if item.molecule]
         if not self._paused:
@@ -499,6 +529,8 @@ def create_ume_reward_wrapper(
     diversity: DiversityMemory | None = None,
     scoring: Scoring | None = None,
     name: str = "ume_reward",
+    smiles_options: SmilesOptions | Mapping[str, bool] | None = None,
+    long_sequences: LongSequences = "refuse",
 ) -> UmeReward:
     """Make a reward that TRL can call, ``GRPOTrainer(reward_funcs=create_ume_reward_wrapper(ume))``.
 
@@ -509,4 +541,5 @@ def create_ume_reward_wrapper(
     >>> valid > invalid == 0.0
     True
     """
-    return UmeReward(UmeRewardFunction(ume_model, temperature, batch_size, scoring), include_prompt, diversity, name)
+    function = UmeRewardFunction(ume_model, temperature, batch_size, scoring, smiles_options, long_sequences)
+    return UmeReward(function, include_prompt, diversity, name)

@@ -1,4 +1,7 @@
-"""Properties of proteins (upper-case residues) and nucleotide sequences (bases in either case); Biopython's where it has them."""
+"""Properties of proteins (upper-case residues) and nucleotide sequences (bases in either case); Biopython's where it has them.
+
+Residues other than the 20 standard amino acids (X, B, Z, U, O) are left out of a protein's properties.
+"""
 
 import re
 from collections.abc import Sequence
@@ -25,7 +28,8 @@ def charge(protein: str, ph: float = 7.0) -> float:
 
 def instability_index(protein: str) -> float:
     """Instability index; below 40 is taken for stable (Guruprasad et al., 1990)."""
-    return _analysis(protein).instability_index() if len(protein) > 1 else 0.0
+    analysis = _analysis(protein)
+    return analysis.instability_index() if analysis.length > 1 else 0.0
 
 
 def aromaticity(protein: str) -> float:
@@ -48,11 +52,19 @@ def secondary_structure(protein: str, structure: str = "helix") -> float:
 
 
 def motifs(sequence: str, wanted: Sequence[str] = (), forbidden: Sequence[str] = ()) -> float:
-    """1 where each ``wanted`` regular expression is found in upper-case letters and no ``forbidden`` one is, else 0."""
-    letters = sequence.upper()
+    """1 where each ``wanted`` regular expression is found in upper-case letters and no ``forbidden`` one is, else 0.
+
+    A nucleotide sequence, in lower case, may be DNA or RNA, and so may its expressions: a U is a T in both.
+
+    >>> motifs("MKRGDV", ["RGD"]), motifs("aaaugtaa", ["AUG", "ATG"]), motifs("MKRGUV", ["RGT"])
+    (1.0, 1.0, 0.0)
+    """
+    letters, bases = sequence.upper(), sequence.islower()
+    if bases:
+        letters = letters.replace("U", "T")
     return float(
-        all(_expression(pattern).search(letters) for pattern in wanted)
-        and not any(_expression(pattern).search(letters) for pattern in forbidden)
+        all(_expression(pattern, bases).search(letters) for pattern in wanted)
+        and not any(_expression(pattern, bases).search(letters) for pattern in forbidden)
     )
 
 
@@ -93,15 +105,16 @@ def _analysis(protein: str) -> Any:
     from Bio.Data.IUPACData import protein_letters
     from Bio.SeqUtils.ProtParam import ProteinAnalysis
 
-    if odd := set(protein) - set(protein_letters):
-        raise ValueError(f"residue {min(odd)!r} has no properties: expected the 20 standard amino acids")
-    return ProteinAnalysis(protein)
+    standard = "".join(residue for residue in protein if residue in protein_letters)
+    if not standard:
+        raise ValueError(f"{protein[:60]!r} has no properties: expected some of the 20 standard amino acids")
+    return ProteinAnalysis(standard)
 
 
 @cache
-def _expression(pattern: str) -> re.Pattern[str]:
+def _expression(pattern: str, bases: bool) -> re.Pattern[str]:
     try:
-        return re.compile(pattern)
+        return re.compile(pattern.replace("U", "T") if bases else pattern)
     except re.error as error:
         raise ValueError(f"{pattern!r} is not a regular expression: {error}") from error
 
@@ -113,7 +126,7 @@ def _site(site: str) -> re.Pattern[str]:
     from Bio.Seq import reverse_complement
 
     known = Restriction_Dictionary.rest_dict
-    letters = str(known[site]["site"]) if site in known else site.upper()
+    letters = str(known[site]["site"]) if site in known else site.upper().replace("U", "T")
     if not letters or set(letters) - set(ambiguous_dna_values):
         raise ValueError(f"site {site!r} is neither a restriction enzyme nor letters of DNA")
     strands = {letters, str(reverse_complement(letters))}

@@ -7,7 +7,7 @@ ratio counts, to a high power, so that what is real keeps its full reward and wh
 import numpy as np
 
 from lobster.constants import Modality
-from lobster.sequences.chemistry import molecule
+from lobster.sequences.chemistry import molecule, unlabelled
 
 # Bounds: reached by at least 99 % of the held-out sequences of each modality, all measures together, and of the short
 # sequences (up to 126 residues or codons) that the policies which ship were trained on.
@@ -41,7 +41,7 @@ def complexity(sequence: str, modality: Modality | str) -> float:
     molecule is better than none.
 
     Args:
-        sequence: In its normal form: canonical SMILES, upper-case residues, lower-case bases.
+        sequence: In its normal form: canonical SMILES, upper-case residues, DNA in lower case. Isotopes do not count.
         modality: What it is.
 
     >>> complexity("CC(=O)Oc1ccccc1C(=O)O", "SMILES"), round(complexity("CCO", "SMILES"), 3)
@@ -50,6 +50,7 @@ def complexity(sequence: str, modality: Modality | str) -> float:
     (0.01, 1.0)
     """
     modality = Modality(modality)
+    sequence = unlabelled(sequence) if modality is Modality.SMILES else sequence
     k, bound = _DISTINCT[modality]
     ratios = [1.0, _distinct_share(sequence, k) / bound]
     match modality:

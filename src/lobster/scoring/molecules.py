@@ -6,28 +6,37 @@ from functools import cache, lru_cache
 from typing import Any
 
 from lobster.sequences import read_sequences
-from lobster.sequences.chemistry import fingerprint, molecule
+from lobster.sequences.chemistry import fingerprint, molecule, unlabelled
 
 
 def qed(smiles: str) -> float:
-    """Quantitative estimate of drug-likeness, in [0, 1] (Bickerton et al., 2012)."""
+    """Quantitative estimate of drug-likeness, in [0, 1] (Bickerton et al., 2012); 0 far beyond what its curves were fitted to."""
+    from rdkit import rdBase
     from rdkit.Chem import QED
 
-    return QED.qed(molecule(smiles))
+    with rdBase.BlockLogs():
+        try:
+            return QED.qed(molecule(unlabelled(smiles)))
+        except OverflowError:  # exp of a molecular weight of 20,000
+            return 0.0
 
 
 def sa_score(smiles: str) -> float:
-    """Synthetic accessibility, from 1 (easy) to 10 (Ertl and Schuffenhauer, 2009)."""
+    """Synthetic accessibility, from 1 (easy) to 10 (Ertl and Schuffenhauer, 2009), whatever the isotopes.
+
+    >>> round(sa_score("[2H]c1c([2H])c([2H])c([2H])c([2H])c1[2H]"), 3) == round(sa_score("c1ccccc1"), 3)
+    True
+    """
     from rdkit.Contrib.SA_Score import sascorer
 
-    return sascorer.calculateScore(molecule(smiles))
+    return sascorer.calculateScore(molecule(unlabelled(smiles)))
 
 
 def logp(smiles: str) -> float:
     """Octanol-water partition coefficient, log10 (Wildman and Crippen, 1999)."""
     from rdkit.Chem import rdMolDescriptors
 
-    return rdMolDescriptors.CalcCrippenDescriptors(molecule(smiles))[0]
+    return rdMolDescriptors.CalcCrippenDescriptors(molecule(unlabelled(smiles)))[0]
 
 
 def molecular_weight(smiles: str) -> float:
@@ -41,7 +50,7 @@ def tpsa(smiles: str) -> float:
     """Topological polar surface area in Å² (Ertl et al., 2000)."""
     from rdkit.Chem import rdMolDescriptors
 
-    return rdMolDescriptors.CalcTPSA(molecule(smiles))
+    return rdMolDescriptors.CalcTPSA(molecule(unlabelled(smiles)))
 
 
 def rings(smiles: str) -> float:
@@ -55,7 +64,7 @@ def rotatable_bonds(smiles: str) -> float:
     """Number of rotatable bonds (RDKit's strict definition)."""
     from rdkit.Chem import rdMolDescriptors
 
-    return float(rdMolDescriptors.CalcNumRotatableBonds(molecule(smiles)))
+    return float(rdMolDescriptors.CalcNumRotatableBonds(molecule(unlabelled(smiles))))
 
 
 def alerts(smiles: str, catalogs: Sequence[str] = ("PAINS", "BRENK")) -> float:

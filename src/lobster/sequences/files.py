@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from lobster.sequences.modality import letters_of
+
 
 class SequenceFileError(ValueError):
     """A file of sequences cannot be used."""
@@ -14,34 +16,49 @@ class SequenceFileError(ValueError):
 def read_sequences(file: str | Path) -> list[str]:
     """Read a FASTA file, or one sequence a line (the first word counts), plain or gzipped.
 
+    Of FASTA, which begins with ``>`` (or ``;``, as it once did), come the letters in upper case, without blanks, numbers and
+    the ``*`` that may end a protein; lines that begin with ``;`` are comments. Of a list come the words as they are spelled.
+    Whether a letter is one of its modality says who reads the sequence (`lobster.sequences.normal_form`).
+
     Raises:
-        SequenceFileError: The file holds no sequence or is not text.
+        SequenceFileError: The file holds no sequence or is not text; or a record has no letters, goes on after its ``*`` or
+            stands in a list, and the message has the line's number.
         FileNotFoundError: There is no such file.
     """
     opener: Any = gzip.open if str(file).endswith(".gz") else open
     try:
-        with opener(file, "rt") as lines:
-            sequences = list(_sequences(lines))
+        with opener(file, "rt", encoding="utf-8-sig") as stream:
+            lines = [(n, line.strip()) for n, line in enumerate(stream, 1) if line.strip()]
     except (UnicodeDecodeError, gzip.BadGzipFile, zlib.error, EOFError) as error:
         raise SequenceFileError(f"{file} is not a text file, plain or gzipped: {error}") from error
+    try:
+        fasta = lines and lines[0][1].startswith((">", ";"))
+        sequences = list(_records(lines) if fasta else _words(lines))
+    except ValueError as error:
+        raise SequenceFileError(f"{file}, {error}") from error
     if not sequences:
         raise SequenceFileError(f"{file} holds no sequences: expected FASTA, or one sequence a line")
     return sequences
 
 
-def _sequences(lines: Iterator[str]) -> Iterator[str]:
-    """Tell FASTA by its first character."""
-    record: list[str] | None = None
-    for line in map(str.strip, lines):
+def _words(lines: list[tuple[int, str]]) -> Iterator[str]:
+    for number, line in lines:
         if line.startswith(">"):
-            if record:
-                yield "".join(record)
-            record = []
-        elif not line:
-            continue
-        elif record is None:
-            yield line.split()[0]
-        else:
-            record.append(line)
-    if record:
-        yield "".join(record)
+            raise ValueError(f"line {number}: a FASTA header, but line {lines[0][0]} before it is not FASTA")
+        yield line.split()[0]
+
+
+def _records(lines: list[tuple[int, str]]) -> Iterator[str]:
+    header, letters = 0, list[str]()  # the line that the record began in, 0 where none did
+    for number, line in [*lines, (0, ">")]:
+        if line.startswith(">") or (letters and line.startswith(";") and lines[0][1].startswith(";")):
+            if header and not letters:
+                raise ValueError(f"line {header}: the record has no letters")
+            if letters:
+                yield "".join(letters).removesuffix("*").upper()
+            header, letters = number, []
+        elif not line.startswith(";"):
+            new = letters_of(line)
+            if letters and letters[-1].endswith("*"):
+                raise ValueError(f"line {number}: there is more of the sequence after the '*' that ends it")
+            letters.append(new)

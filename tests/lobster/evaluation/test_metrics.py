@@ -155,7 +155,7 @@ def test_real_sequences_are_valid_distinct_and_diverse(held_out, modality: Modal
 def test_proteins_by_hand():
     parent, child = "MKTVRQERLKSIVRILERSK", "MKTVRQERLKSIVRILERSA"  # 19 of 20
     other = "GGWWHHCCDDYYFFPPNNAA"
-    metrics = sample_metrics([parent, child, child, other, "MKX", "mkt", ""], Modality.AMINO_ACID, [parent])
+    metrics = sample_metrics([parent, child, child, other, "MKX", "MKJ", ""], Modality.AMINO_ACID, [parent])
     assert metrics.count == 7
     assert metrics.validity == 4 / 7
     assert metrics.uniqueness == 3 / 4
@@ -285,3 +285,26 @@ def test_sampling_leaves_the_random_state_and_the_mode_alone(policy, tokenizer, 
     sample(policy, tokenizer, 3, max_new_tokens=4)
     assert torch.equal(torch.get_rng_state(), before)
     assert policy.training is training
+
+
+def test_odd_molecules_and_sequences_are_measured():
+    odd = [
+        "[Pt]<-[o]1cccc1",
+        "Cc1nnc(C)[o]1->[Pt]",
+        "OC1=CC=C~N1",
+        "*CC",
+        "[2H]C",
+        "C",
+        "[H][H]",
+        "[Na+].[Cl-]." * 300 + "C",
+    ]
+    metrics = smiles_metrics(odd, odd)
+    assert (metrics.validity, metrics.uniqueness, metrics.novelty) == (6 / 8, 5 / 6, 0)
+    wrapped = [">a\nMKTV\nRQERLK*", "mktvrqerlk", "MKTVRQERLK", "MKX"]
+    metrics = sample_metrics(wrapped, Modality.AMINO_ACID, ["MKTVRQERLK*"])
+    assert (metrics.validity, metrics.uniqueness, metrics.novelty) == (3 / 4, 1 / 3, 0)
+
+
+def test_internal_diversity_names_what_is_no_molecule():
+    with pytest.raises(ValueError, match="'C1CC' is not a SMILES"):
+        internal_diversity(["CCO", "C1CC"])

@@ -8,16 +8,20 @@ from ast import literal_eval
 from copy import deepcopy
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
+from tokenizers import Tokenizer
 
 from lobster.constants import Modality
 from lobster.model import Ume, UmeForMaskedLM
-from lobster.model.pseudo_likelihood import masked_positions, mean_log_probabilities
+from lobster.model.pseudo_likelihood import masked_positions, mean_log_probabilities, windows
+from lobster.tokenization import make_tokenizer
 
 MASK, PAD, K = 8, 6, 4
 SMILES = ["C", "CO", "CCO", "C#N", "c1ccccc1", "CC(=O)Oc1ccccc1C(=O)O", "C[C@H](N)C(=O)[O-]", "ClCCBr", "CN1CCCC1"]
-PROTEINS = ["M", "MKTVRQERLKSIVRILERSKEPVSGAQ", "GGGG", "MKV*"]
+PROTEINS = ["M", "MKTVRQERLKSIVRILERSKEPVSGAQ", "GGGG", "MKVB"]
 EXACTLY = {"rel": 1e-5, "abs": 0.0}
 
 
@@ -222,3 +226,136 @@ def test_unknown_method_is_named(tiny_ume: Ume):
 def test_batch_size_that_is_not_positive_is_named(tiny_ume: Ume, batch_size: int):
     with pytest.raises(ValueError, match=f"batch_size is {batch_size}"):
         tiny_ume.compute_pseudo_likelihood(["CCO"], "SMILES", batch_size=batch_size)
+
+
+@pytest.mark.parametrize(
+    ("modality", "right", "spellings"),
+    [
+        (
+            "amino_acid",
+            "MKTVRQERLK",
+            ["mktvrqerlk", "MKTVRQERLK*", "MKTVRQ ERLK\n", ">a b\nMKTVRQ\nERLK\n", "1 MKTVRQERLK 10"],
+        ),
+        ("nucleotide", "atgcgttag", ["ATGCGTTAG", "AUGCGUUAG", "augcguuag", "ATGCGUUAG", "1 atgcgt\n7 tag"]),
+        ("SMILES", "OCC", ["OCC ", "\tOCC\n"]),
+    ],
+)
+def test_spellings_of_one_sequence_score_the_same(tiny_ume: Ume, modality: str, right: str, spellings: list[str]):
+    [expected] = tiny_ume.compute_pseudo_likelihood([right], modality)
+    assert tiny_ume.compute_pseudo_likelihood(spellings, modality) == [expected] * len(spellings)
+    embedded = tiny_ume.embed_sequences([right, *spellings], modality)
+    torch.testing.assert_close(embedded, embedded[:1].expand_as(embedded), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("modality", "sequences", "problem"),
+    [
+        ("amino_acid", ["MKT", "MKT-VRQ"], r"sequence 1: '-' at position 4 .*expected letters of ACDEF"),
+        ("amino_acid", ["MK*T"], r"sequence 0: '\*' at position 3"),
+        ("nucleotide", ["ACGT", "ACGE"], "sequence 1: 'E' at position 4 .*expected letters of ACGTUN"),
+        ("SMILES", ["CC", "CC [Uue]"], r"sequence 1: token ' ' at position 3 .*not in the encoder's vocabulary"),
+        ("SMILES", ["CC[99CH3]O"], r"sequence 0: token '\[99CH3\]' at position 3 .*get_vocab"),
+        ("SMILES", ["C<mask>"], "sequence 0: token '<' at position 2"),
+        ("SMILES", ["CC", None], "sequence 1: expected a string, got None"),
+        ("nucleotide", ["A", " "], "sequence 1 has 0 tokens"),
+        ("amino_acid", ["M" * 63], "sequence 0 has 63 tokens .*long_sequences='windows'"),
+    ],
+)
+def test_what_the_vocabulary_lacks_is_named(tiny_ume: Ume, modality: str, sequences: list[str], problem: str):
+    for score in (tiny_ume.compute_pseudo_likelihood, tiny_ume.embed_sequences):
+        with pytest.raises(ValueError, match=problem):
+            score(sequences, modality)
+
+
+def test_what_cannot_be_scored_may_be_nan(tiny_ume: Ume):
+    sequences = ["MKT", "", "M" * 63, "MKT-V", None, "MKTV*"]
+    scores = tiny_ume.compute_pseudo_likelihood(sequences, "amino_acid", errors="null")
+    expected = tiny_ume.compute_pseudo_likelihood(["MKT", "MKTV"], "amino_acid")
+    assert [score for score in scores if not math.isnan(score)] == pytest.approx(expected, **EXACTLY)
+    assert [math.isnan(score) for score in scores] == [False, True, True, True, True, False]
+    embedded = tiny_ume.embed_sequences(sequences, "amino_acid", errors="null")
+    assert embedded.isnan().all(1).tolist() == [False, True, True, True, True, False]
+    tokens = tiny_ume.embed_sequences(sequences, "amino_acid", aggregate=False, errors="null")
+    assert [len(states) for states in tokens] == [5, 0, 0, 0, 0, 6]
+    assert all(map(math.isnan, tiny_ume.compute_pseudo_likelihood(["", "C1%"], "SMILES", errors="null")[:1]))
+
+
+@pytest.mark.parametrize(("option", "value"), [("errors", "ignore"), ("long_sequences", "cut")])
+def test_an_unknown_option_is_named(tiny_ume: Ume, option: str, value: str):
+    with pytest.raises(ValueError, match=f"{option} is '{value}': expected one of"):
+        tiny_ume.compute_pseudo_likelihood(["CCO"], "SMILES", **{option: value})
+
+
+@pytest.mark.parametrize("unit", [1, 3])
+def test_windows_score_each_token_where_most_is_around_it(unit: int):
+    for size in (6, 7, 12, 62):
+        for n in [*range(1, 80), 1000]:
+            found = windows(n, size, unit)
+            assert [i for _, scored in found for i in scored] == list(range(n)), (n, size)
+
+            def around(window: range, i: int, n: int = n) -> int:
+                """Tokens to the nearer end of the window; the sequence's own ends cut nothing off."""
+                left = i - window.start if window.start else n
+                right = window.stop - 1 - i if window.stop < n else n
+                return min(left, right) if i in window else -1
+
+            for window, scored in found:
+                assert len(window) <= size
+                assert window.start % unit == 0
+                assert len(scored) > 0
+                for i in scored:
+                    assert around(window, i) >= max(around(other, i) for other, _ in found) - 1
+
+
+@pytest.mark.parametrize(("modality", "letters"), [("amino_acid", "ACDEFGHIKLMNPQRSTVWY"), ("nucleotide", "acgt")])
+def test_long_sequences_are_scored_in_windows(tiny_ume: Ume, modality: str, letters: str):
+    rng = random.Random(0)
+    sequences = ["".join(rng.choices(letters, k=k)) for k in (10, 62, 63, 200)]
+    *short, barely, long = tiny_ume.compute_pseudo_likelihood(
+        sequences, modality, long_sequences="windows", method="exact"
+    )
+    assert short == pytest.approx(
+        tiny_ume.compute_pseudo_likelihood(sequences[:2], modality, method="exact"), **EXACTLY
+    )
+    unit = 3 if modality == "nucleotide" else 1
+    for sequence, score in zip(sequences[2:], (barely, long), strict=True):
+        log_p = []
+        for window, scored in windows(len(sequence), 62, unit):
+            [ids] = tiny_ume.tokenize([sequence[window.start : window.stop]], modality)
+            for i in scored:
+                row = torch.tensor([ids])
+                row[0, 1 + i - window.start] = MASK
+                with torch.no_grad():
+                    logits = tiny_ume.model(input_ids=row).logits[0, 1 + i - window.start]
+                log_p.append(float(logits.log_softmax(-1)[ids[1 + i - window.start]]))
+        assert score == pytest.approx(math.exp(sum(log_p) / len(sequence)), **EXACTLY)
+
+
+def test_a_smiles_is_not_cut_into_windows(tiny_ume: Ume):
+    with pytest.raises(ValueError, match="sequence 0 has 63 tokens"):
+        tiny_ume.compute_pseudo_likelihood(["C" * 63], "SMILES", long_sequences="windows")
+
+
+def test_any_sequence_of_strings_is_taken(tiny_ume: Ume):
+    expected = tiny_ume.compute_pseudo_likelihood(["CCO", "CCN"], "SMILES")
+    for sequences in (("CCO", "CCN"), pd.Series(["CCO", "CCN"]), np.array(["CCO", "CCN"]), iter(["CCO", "CCN"])):
+        assert tiny_ume.compute_pseudo_likelihood(sequences, "SMILES") == expected
+
+
+def test_an_encoder_whose_bases_are_upper_case_reads_them_so(tiny_ume: Ume):
+    tokenizer = make_tokenizer(Modality.NUCLEOTIDE)
+    state = tokenizer.backend_tokenizer.to_str().replace('"type":"Lowercase"', '"type":"NFC"')
+    for base in "acgtnuryswkmbdhv":
+        state = state.replace(f'"{base}":', f'"{base.upper()}":')
+    upper = Ume(
+        tiny_ume.model,
+        tiny_ume.tokenizers
+        | {
+            Modality.NUCLEOTIDE: tokenizer.__class__(
+                tokenizer_object=Tokenizer.from_str(state), unk_token="<unk>", pad_token="<pad>", mask_token="<mask>"
+            )
+        },
+    )
+    expected = tiny_ume.compute_pseudo_likelihood(["acgt"], "nucleotide")
+    assert upper.compute_pseudo_likelihood(["acgt"], "nucleotide") == expected
+    assert upper.compute_pseudo_likelihood(["ACGU"], "nucleotide") == expected

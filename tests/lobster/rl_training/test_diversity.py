@@ -11,6 +11,7 @@ from rdkit.Chem import rdFingerprintGenerator
 
 from lobster.constants import Modality
 from lobster.rl_training import DiversityMemory
+from lobster.sequences import normal_form
 
 RESIDUES, BASES = "ACDEFGHIKLMNPQRSTVWY", "acgt"
 HARD = {"decay": "hard", "floor": 0.0, "crowding": 0.0}
@@ -125,7 +126,7 @@ def test_shifted_and_too_short_sequences():
     memory = DiversityMemory(bucket_size=1, **HARD)
     molecules = [(Modality.AMINO_ACID, s) for s in (protein, protein[7:], "MK", "MKT", "MK")]
     assert memory.pay(molecules) == [1.0, 0.0, 1.0, 1.0, 0.0]
-    exact = DiversityMemory(bucket_size=1, identity=None, **HARD)
+    exact = DiversityMemory(bucket_size=1, sequence_identity=None, **HARD)
     assert exact.pay(molecules) == [1.0, 1.0, 1.0, 1.0, 0.0]
 
 
@@ -160,6 +161,37 @@ def test_a_memory_of_other_families_is_refused(tmp_path):
         DiversityMemory().load(tmp_path)
 
 
+def test_a_memory_of_another_identity_is_refused(tmp_path):
+    DiversityMemory(identity="parent").save(tmp_path)
+    with pytest.raises(ValueError, match=r"'identity': 'parent'.*'identity': 'exact'"):
+        DiversityMemory().load(tmp_path)
+
+
+@pytest.mark.parametrize(("identity", "paid"), [("exact", 5), ("parent", 2), ("tautomer", 1), ("connectivity", 1)])
+def test_what_counts_as_the_same_molecule_is_an_option(tmp_path, identity, paid):
+    acid = "CC(=O)Oc1ccccc1C(=O)O"
+    spellings = [
+        acid,
+        "CC(=O)Oc1ccccc1C(=O)[O-]",
+        "CC(=O)Oc1ccccc1C(=O)[O-].[Na+]",
+        f"{acid}.O",
+        "C=C(O)Oc1ccccc1C(=O)O",
+    ]
+    aspirin = [(Modality.SMILES, normal_form(s, Modality.SMILES)) for s in spellings]
+    memory, other = DiversityMemory(identity=identity), DiversityMemory(identity=identity)
+    assert sum(share > 0 for share in memory.pay(aspirin)) == paid
+    memory.save(tmp_path)
+    other.load(tmp_path)
+    assert other.pay(aspirin) == [0.0] * 5
+
+
+@pytest.mark.parametrize("scaffold", ["murcko", "generic"])
+def test_what_has_no_scaffold_is_a_family_of_its_own(scaffold):
+    odd = ["[Pt]<-[o]1cccc1", "Cc1nnc(C)[o]1->[Pt]", "c1ccc(P(c2ccccc2)(c2ccccc2)(c2ccccc2)c2ccccc2)cc1"]
+    memory = DiversityMemory(scaffold, bucket_size=1, **HARD)
+    assert memory.pay([(Modality.SMILES, normal_form(s, Modality.SMILES)) for s in odd]) == [1.0] * 3
+
+
 def test_a_folder_without_a_memory_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="diversity=False"):
         DiversityMemory().load(tmp_path)
@@ -171,7 +203,8 @@ def test_a_folder_without_a_memory_is_refused(tmp_path):
         ({"scaffold": "murko"}, "expected one of murcko, generic, none"),
         ({"decay": "soft"}, "expected one of hard, linear, sigmoid"),
         ({"bucket_size": 0}, "at least 1"),
-        ({"identity": 1.0}, "below 1"),
+        ({"identity": "same"}, "expected one of exact, parent, tautomer, connectivity"),
+        ({"sequence_identity": 1.0}, "below 1"),
         ({"crowding": -0.1}, r"crowding is -0.1: expected a share"),
     ],
 )

@@ -62,6 +62,61 @@ def test_letters_of_a_nucleotide_count_not_their_case(reward):
 
 
 @pytest.mark.parametrize(
+    ("modality", "spellings"),
+    [
+        (
+            None,
+            [
+                "ATGCGTACGTTAG",
+                "AUGCGUACGUUAG",
+                "augcguacguuag",
+                "<rna>AUGCGUACGTTAG</rna>",
+                "<dna>ATG CGTACG\nTTAG</dna>",
+            ],
+        ),
+        ("nucleotide", ["ATGCGTACGTTAG", "ATGCGUACGTTAG", "  1 atgcgtacgt\n 11 tag\n", ">x\nATGCG\nTACGTTAG\n>y\nA"]),
+        (
+            None,
+            [
+                "MKTVRQERLKS",
+                "MKTVRQERLKS*",
+                ">p1 of me\nMKTVRQ\nERLKS",
+                "MKTVRQ\nERLKS",
+                "<protein>mktv rqerlks</protein>",
+            ],
+        ),
+        ("amino_acid", ["MKTVRQERLKS", "mktvrqerlks", "MKTVR QERLKS 11", "1 MKTVRQERLKS*\n"]),
+        (None, ["C=CCCO", "[H]/C=C/CCO", "[CH2:1]=C[13CH2]CO", "<smiles> C=CCCO\n</smiles>"]),
+    ],
+)
+def test_spellings_of_one_molecule_score_the_same_and_pay_once(tiny_ume, reward, modality, spellings):
+    assert set(reward(spellings, [modality] * len(spellings))) == {reward(spellings[:1], [modality])[0]}
+    assert reward(spellings[:1]) > [0.0]
+    wrapper = create_ume_reward_wrapper(tiny_ume, diversity=DiversityMemory())
+    first, *again = wrapper(completions=spellings, modality=[modality] * len(spellings))
+    assert first > 0
+    assert again == [0.0] * len(again)
+
+
+def test_options_of_smiles_and_of_long_sequences(tiny_ume):
+    points, isotope, protein = "*CCO", "[2H]CCO", "MKTVRQERLKSIVRILERSK" * 10
+    plain = UmeRewardFunction(tiny_ume)
+    assert [s.outcome.value for s in plain.score([points, isotope, protein])] == ["unparsable", "scored", "too_long"]
+    assert plain.score([isotope])[0].sequence == "CCO"
+    options = {"attachment_points": True, "isotopes": True}
+    reward = create_ume_reward_wrapper(tiny_ume, smiles_options=options, long_sequences="windows").reward_function
+    items = reward.score([points, isotope, protein, "C" * 100])
+    assert [item.outcome.value for item in items] == ["scored", "scored", "scored", "too_long"]
+    assert items[1].sequence == "[2H]CCO"
+    expected = tiny_ume.compute_pseudo_likelihood([protein], "amino_acid", long_sequences="windows")
+    assert items[2].pseudo_likelihood == pytest.approx(expected[0])
+    with pytest.raises(ValueError, match="long_sequences is 'window'"):
+        UmeRewardFunction(tiny_ume, long_sequences="window")
+    with pytest.raises(ValueError, match="smiles_options has isotope=True"):
+        UmeRewardFunction(tiny_ume, smiles_options={"isotope": True})
+
+
+@pytest.mark.parametrize(
     ("completion", "modality", "reason"),
     [
         ("", None, "empty"),
@@ -73,6 +128,13 @@ def test_letters_of_a_nucleotide_count_not_their_case(reward):
         ("CCO\0", "SMILES", "unparsable"),
         ("😀", "SMILES", "unparsable"),
         ("MKTJ", "amino_acid", "unparsable"),
+        ("OC1=CC=C~N1", None, "unparsable"),
+        ("*c1ccc(CC*)cc1C(=O)NC", "SMILES", "unparsable"),
+        ("[Rf]", "SMILES", "unknown_token"),
+        ("[Pt]<-[o]1cccc1", None, "unknown_token"),
+        ("CCO\nCCN", None, "undetectable"),
+        ("MKT VRQ ERL", None, "undetectable"),
+        (">only a header", "amino_acid", "unparsable"),
         ("MKTVRQERLK", "SMILES", "wrong_modality"),
         ("c1ccccc1", "amino_acid", "wrong_modality"),
         ("c1ccccc1", "nucleotide", "wrong_modality"),

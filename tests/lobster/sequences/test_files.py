@@ -18,8 +18,17 @@ from lobster.sequences import SequenceFileError, read_sequences
         ("CCO\r\nCC\r\n", ["CCO", "CC"]),
         (">a b\nMKT\nVRQ\n>c\nGG\n", ["MKTVRQ", "GG"]),
         (">a\r\nMKT\r\n\r\nVRQ\r\n", ["MKTVRQ"]),
-        (">a\n>b\nMKT\n>c\n", ["MKT"]),
         ("\n>a\nMKT", ["MKT"]),
+        ("\ufeff>a\r\nMKT\r\n", ["MKT"]),
+        ("\ufeffCCO\r\nCC\r\n", ["CCO", "CC"]),
+        (">a\n;a comment\nMKT\n;another\nVRQ\n", ["MKTVRQ"]),
+        ("; of the file\n>a\nMKT\n>b\nVRQ\n", ["MKT", "VRQ"]),
+        (";a\n;b\nMKT\nVRQ*\n;c\nGG\n*\n", ["MKTVRQ", "GG"]),  # as FASTA once was
+        (">a\nMKTVRQ*\n>b\nGG\n*\n", ["MKTVRQ", "GG"]),
+        (">a\nmktVRQ\n>b\nacgu\n", ["MKTVRQ", "ACGU"]),
+        (">a\n  1 MKTVRQ ERLK 10\n 11 GG\n", ["MKTVRQERLKGG"]),
+        (">a\nMK?-T\n", ["MK?-T"]),  # whether that is a protein says who reads it
+        (">a\rMKT\r>b\rGG\r", ["MKT", "GG"]),
     ],
 )
 @pytest.mark.parametrize("suffix", [".txt", ".fasta.gz"])
@@ -30,11 +39,27 @@ def test_fasta_and_lines_are_read_plain_and_gzipped(tmp_path: Path, text: str, s
     assert read_sequences(str(file)) == sequences
 
 
-@pytest.mark.parametrize("text", ["", "\n \n\r\n", ">only\n>headers\n"])
+@pytest.mark.parametrize("text", ["", "\n \n\r\n", "\ufeff", ";only\n;comments\n"])
 def test_file_without_sequences_is_named(tmp_path: Path, text: str):
     (tmp_path / "empty.txt").write_text(text)
     with pytest.raises(SequenceFileError, match=r"empty\.txt holds no sequences"):
         read_sequences(tmp_path / "empty.txt")
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (">a\n>b\nMKT\n", "line 1: the record has no letters"),
+        (">a\nMKT\n\n>b\n;nothing\n", "line 4: the record has no letters"),
+        (">only\n>headers\n", "line 1: the record has no letters"),
+        (">a\nMKT*\nVRQ\n", r"line 3: there is more of the sequence after the '\*'"),
+        ("CCO\n>a\nMKT\n", "line 2: a FASTA header, but line 1 before it is not FASTA"),
+    ],
+)
+def test_a_line_that_makes_no_sense_is_named(tmp_path: Path, text: str, problem: str):
+    (tmp_path / "broken.fasta").write_text(text)
+    with pytest.raises(SequenceFileError, match=rf"broken\.fasta, {problem}"):
+        read_sequences(tmp_path / "broken.fasta")
 
 
 GZIPPED = gzip.compress(b"".join(b"C" * (n % 50) + b"O\n" for n in range(500)))

@@ -48,6 +48,7 @@ from lobster.model.policies import (
     load_policy_tokenizer,
     read_config,
 )
+from lobster.model.ume import LongSequences
 from lobster.resume import (
     check_output_dir,
     checkpoint_to_resume,
@@ -60,11 +61,11 @@ from lobster.rl_training.checks import as_dataset, check_batches, check_dataset,
 from lobster.rl_training.composition import Composition, letters_of_tokens, without_outliers
 from lobster.rl_training.diversity import DiversityMemory
 from lobster.rl_training.guards import RunGuard
-from lobster.rl_training.reward_functions import UmeReward, create_ume_reward_wrapper
+from lobster.rl_training.reward_functions import Scoring, Temperature, UmeReward, create_ume_reward_wrapper
 from lobster.rl_training.run_settings import compare_settings, run_settings, save_settings
 from lobster.rl_training.top_sequences import TopSequences
-from lobster.scoring import ScoringFunction
 from lobster.scoring.function import nearest
+from lobster.sequences import SmilesOptions
 
 logger = logging.getLogger(__name__)
 
@@ -364,14 +365,16 @@ def create_ume_grpo_trainer(
     train_dataset: Any,
     eval_dataset: Any = None,
     output_dir: str | Path = "runs/ume_grpo",
-    reward_temperature: float | Mapping[Modality | str, float] = 0.1,
+    reward_temperature: Temperature = 0.1,
     reward_batch_size: int = 8,
-    scoring: ScoringFunction | str | Path | None = None,
+    scoring: Scoring | None = None,
     diversity: DiversityMemory | Mapping[str, Any] | bool = True,
     guard: RunGuard | Mapping[str, Any] | bool = True,
     scoring_budget: int | None = None,
     hold_composition: bool = True,
     include_prompt: bool = False,
+    smiles_options: SmilesOptions | Mapping[str, bool] | None = None,
+    long_sequences: LongSequences = "refuse",
     reward_funcs: Any = None,
     batch_size: int | None = None,
     overwrite_output_dir: bool = False,
@@ -390,7 +393,7 @@ def create_ume_grpo_trainer(
         reward_temperature: What the score is divided by; lower pushes harder. 0.1 suits SMILES, 0.01 proteins and 0.015 coding
             sequences, whose scores are smaller and closer together; a mapping has one for each modality.
         reward_batch_size: Memory for scoring, in sequences of the encoder's `max_length`.
-        scoring: What makes a score of a completion: a `ScoringFunction`, or the YAML file that describes one; by default
+        scoring: What makes a score of a completion: a `ScoringFunction`, a mapping or YAML file that describes one; by default
             the pseudo-likelihood, lowered for sequences of low complexity.
         diversity: The memory that pays less for what is no longer new, or its arguments; False pays always the same.
         guard: What stops a run that goes bad, or its arguments; False lets it run.
@@ -398,6 +401,8 @@ def create_ume_grpo_trainer(
         hold_composition: Whether a policy of proteins or nucleotides keeps writing each letter, and the end, as often as at
             the start. It costs 512 completions before the first step.
         include_prompt: Whether the molecule is prompt and completion together.
+        smiles_options: What makes a SMILES another molecule, or one at all; see `SmilesOptions`.
+        long_sequences: ``"windows"`` scores proteins and genes beyond the encoder's `max_length`, ``"refuse"`` gives them 0.
         reward_funcs: More rewards, one or a list; ``reward_weights`` weighs them, the UME's first.
         batch_size: Another name for ``per_device_train_batch_size``.
         overwrite_output_dir: Whether the checkpoints of another run in ``output_dir`` are deleted when training begins.
@@ -438,8 +443,16 @@ def create_ume_grpo_trainer(
     check_tokenizer(tokenizer)
     memory = _chosen(diversity, DiversityMemory, "diversity")
     watch = _chosen(guard, RunGuard, "guard")
-    temperature: Any = reward_temperature
-    reward = create_ume_reward_wrapper(ume_model, temperature, reward_batch_size, include_prompt, memory, scoring)
+    reward = create_ume_reward_wrapper(
+        ume_model,
+        reward_temperature,
+        reward_batch_size,
+        include_prompt,
+        memory,
+        scoring,
+        smiles_options=smiles_options,
+        long_sequences=long_sequences,
+    )
     callbacks = list(extras.pop("callbacks", None) or [])
     if watch is not None:
         callbacks.append(watch)

@@ -177,7 +177,7 @@ class Ume:
         Raises:
             ValueError: A sequence is empty, longer than `max_length`, or has what the vocabulary lacks.
         """
-        rows = self._read(sequences, modality, errors, "refuse")
+        rows = self.read(sequences, modality, errors, "refuse")
         ids = [row for row in rows if row]
         states: list[Tensor] = []
         for start in range(0, len(ids), batch_size):
@@ -230,7 +230,7 @@ class Ume:
         """
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}: expected at least 1")
-        rows = [None if row is None else tuple(row) for row in self._read(sequences, modality, errors, long_sequences)]
+        rows = [None if row is None else tuple(row) for row in self.read(sequences, modality, errors, long_sequences)]
         unit = 3 if Modality(modality) is Modality.NUCLEOTIDE else 1  # the encoder counts frames from the first base
         pieces = [
             (row, [row[0], *row[1 + window.start : 1 + window.stop], row[-1]], own, 1 + own.start - window.start)
@@ -259,10 +259,28 @@ class Ume:
         tiny = float(np.finfo(np.float64).tiny)
         return [math.nan if row is None else max(math.exp(score_of[row]), tiny) for row in rows]
 
-    def _read(
-        self, sequences: Sequence[str], modality: Modality | str, errors: Errors, long_sequences: LongSequences
+    def read(
+        self,
+        sequences: Sequence[str],
+        modality: Modality | str,
+        errors: Errors = "raise",
+        long_sequences: LongSequences = "refuse",
     ) -> list[list[int] | None]:
-        """Return the token ids of each sequence; None, if ``errors`` is ``"null"``, where there are none to be had."""
+        """Return the token ids of each sequence in the spelling that is scored (see `compute_pseudo_likelihood`).
+
+        Args:
+            sequences: Sequences of one modality.
+            modality: Their modality.
+            errors: ``"null"`` gives None for a sequence that is empty, too long or cannot be read.
+            long_sequences: ``"windows"`` allows proteins and nucleotides beyond `max_length`.
+
+        Raises:
+            ValueError: A sequence is empty, too long, or has what the vocabulary lacks: the message says which, what, where.
+
+        >>> ume = Ume.from_pretrained("ume-nano-base-3M", device="cpu")
+        >>> ume.read(["AUG", "ATE"], "nucleotide", errors="null") == [*ume.tokenize(["atg"], "nucleotide"), None]
+        True
+        """
         for name, value, known in (("errors", errors, Errors), ("long_sequences", long_sequences, LongSequences)):
             if value not in get_args(known):
                 raise ValueError(f"{name} is {value!r}: expected one of {', '.join(get_args(known))}")

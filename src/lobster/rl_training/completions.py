@@ -39,8 +39,8 @@ class Scored:
     Attributes:
         outcome: Whether it was scored, or why not.
         modality: Its modality, where that is known.
-        sequence: What is scored, in its normal form: canonical SMILES, a protein's letters in upper case, or DNA in lower
-            case. Two completions describe the same molecule where the modality and this agree.
+        sequence: What is scored, in its normal form: canonical SMILES, a protein's letters in upper case, or DNA in
+            lower case. Two completions describe the same molecule where the modality and this agree.
         pseudo_likelihood: Geometric mean probability of a token, in (0, 1]; 0 where it was not scored.
         score: What the scoring function makes of it, in [0, 1]; 0 where it was not scored.
         values: The value of each component before its transform, by name; NaN where it failed.
@@ -70,8 +70,8 @@ def read_completion(
 
     Args:
         completion: What the policy wrote. Where it holds `<smiles>`, `<protein>`, `<dna>` or `<rna>` tags, the content
-            of the last one that is closed counts. Proteins and nucleotides may be laid out as FASTA, in lines, and, where
-            their modality is said, in blocks.
+            of the last one that is closed counts. Proteins and nucleotides may be laid out as FASTA, in lines, and,
+            where their modality is said, in blocks.
         expected: The modality that it must have; None takes the one that it looks like.
         max_length: Longest input of the encoder in tokens. A text that cannot fit is refused before it is parsed.
         smiles_options: What makes a SMILES another molecule, or none.
@@ -122,7 +122,7 @@ def _tag_content(text: str) -> tuple[str, Modality | None]:
 
 
 def _looks_like(text: str) -> Modality:
-    """Return the modality that a text looks like; of FASTA or several lines, which no SMILES has, that of the letters."""
+    """Return the modality that a text looks like; of FASTA or several lines, which no SMILES has, by its letters."""
     if not text.startswith(">") and len(text.splitlines()) == 1:
         return _detect_modality(text)
     if (modality := _detect_modality(letters_of(text))) is Modality.SMILES:

@@ -55,11 +55,11 @@ class UmeRewardFunction:
     The score is the pseudo-likelihood, lowered where a sequence is less complex than real ones are (repeats, chains, salts,
     tiny molecules: `lobster.scoring.complexity`), or what a scoring function of your own makes of it.
 
-    A SMILES is scored in RDKit's canonical form: the molecule counts, not its spelling; likewise proteins and nucleotides
-    (`lobster.sequences.normal_form`). What the encoder's vocabulary lacks earns 0. The reward is never negative,
-    NaN or infinite, whatever the text. A failure while scoring gives 0, a warning and a count; when nothing but failures
-    comes for `MAX_FAILED_CALLS` calls in a row, it raises instead of training on zeros. What was scored lately is not
-    scored again.
+    A SMILES is scored in RDKit's canonical form: the molecule counts, not its spelling; likewise proteins and
+    nucleotides (`lobster.sequences.normal_form`). What the encoder's vocabulary lacks earns 0. The reward is never
+    negative, NaN or infinite, whatever the text. A failure while scoring gives 0, a warning and a count; when nothing
+    but failures comes for `MAX_FAILED_CALLS` calls in a row, it raises instead of training on zeros. What was scored
+    lately is not scored again.
 
     Args:
         ume_model: The encoder. It is frozen.

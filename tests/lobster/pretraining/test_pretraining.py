@@ -23,6 +23,7 @@ from lobster.pretraining.corpus import CorpusError
 from lobster.pretraining.initialization import OFFSETS, count_codons, look_at_neighbours
 from lobster.pretraining.policy import MAX_LENGTH, CausalCollator, policy_tokenizer, usable, vocabulary
 from lobster.pretraining.ume import MaskingCollator
+from lobster.sequences import SequenceFileError
 from lobster.tokenization import make_tokenizer
 
 MASK, PAD, CLS, EOS = 8, 6, 2, 4
@@ -379,7 +380,7 @@ def test_training_on_a_gpu_learns(tmp_path: Path, command: str, capsys: pytest.C
 @pytest.mark.parametrize("command", ["ume", "policy"])
 def test_empty_corpus_is_named(tmp_path: Path, command: str):
     (tmp_path / "empty.txt").write_text("\n")
-    with pytest.raises(CorpusError, match=r"empty\.txt"):
+    with pytest.raises(SequenceFileError, match=r"empty\.txt holds no sequences"):
         main(
             [
                 command,

@@ -93,13 +93,13 @@ def canonical_smiles(text: str, options: SmilesOptions = _DEFAULTS) -> str | Non
     '[2H]C'
     """
     text, rounds = text.strip(), list[str]()
-    while text not in rounds[1:]:
+    while text not in rounds:
         rounds.append(text)
         written = _rewrite(text, options) if len(rounds) <= _MAX_ROUNDS else None
         if written is None:
             return None
         text = written
-    return min(rounds[rounds.index(text, 1) :])
+    return min(rounds[rounds.index(text) :])
 
 
 def _rewrite(text: str, options: SmilesOptions) -> str | None:

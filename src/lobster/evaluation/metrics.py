@@ -25,7 +25,8 @@ class SmilesMetrics:
 
     Attributes:
         count: Number of strings.
-        validity: Share that describes a molecule (`lobster.sequences.canonical_smiles`); open attachment points make it none.
+        validity: Share that describes a molecule (`lobster.sequences.canonical_smiles`); open attachment points make it
+            none.
         uniqueness: Share of distinct molecules among the valid ones (by canonical SMILES).
         novelty: Share of the distinct valid molecules that are not in the reference.
         internal_diversity: `internal_diversity` of the valid molecules.
@@ -54,8 +55,8 @@ class SequenceMetrics:
 
     Attributes:
         count: Number of strings.
-        validity: Share of proteins of the 20 amino acids alone; of nucleotide sequences in IUPAC letters; in either case, in
-            lines or FASTA (`lobster.sequences.normal_form`).
+        validity: Share of proteins of the 20 amino acids alone; of nucleotide sequences in IUPAC letters; in either
+            case, in lines or FASTA (`lobster.sequences.normal_form`).
         uniqueness: Share of distinct sequences among the valid ones.
         novelty: Share of the distinct valid sequences that are less than 80 % identical to each one of the reference.
         internal_diversity: 1 − mean identity of pairs of valid sequences, at most 5,000 random ones. A sequence is not

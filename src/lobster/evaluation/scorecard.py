@@ -123,20 +123,24 @@ def _modality(ume: Ume, modality: Modality, data: Path, tokens: int, seed: int) 
 def _take(
     ume: Ume, modality: Modality, sequences: Sequence[str], tokens: int, rng: np.random.Generator
 ) -> tuple[list[str], list[list[int]]]:
-    """Draw random sequences that fit the model, about so many tokens of them, with their ids."""
+    """Draw random sequences that the model can read, about so many tokens of them, with their ids."""
     taken: list[str] = []
     ids: list[list[int]] = []
     count, order = 0, rng.permutation(len(sequences))
     for start in range(0, len(order), 200):
         chunk = [sequences[i] for i in order[start : start + 200]]
-        for sequence, row in zip(chunk, ume.tokenize(chunk, modality), strict=True):
-            if 2 < len(row) <= ume.max_length:
+        for sequence, row in zip(chunk, ume.read(chunk, modality, errors="null"), strict=True):
+            if row:
                 taken.append(sequence)
                 ids.append(row)
                 count += len(row) - 2
                 if count >= tokens:
                     return taken, ids
     return taken, ids
+
+
+def _readable(ume: Ume, modality: Modality, sequence: str) -> bool:
+    return ume.read([sequence], modality, errors="null") != [None]
 
 
 def _logits(ume: Ume, modality: Modality, ids: Sequence[Sequence[int]], rows: Sequence[Row]) -> Iterator[Any]:
@@ -178,7 +182,7 @@ def _pairs(
     """Compare real sequences with corruptions of themselves; SMILES in canonical form, as the reward does."""
     if modality is Modality.SMILES:
         corrupted = [canonical_smiles(c) if c else None for c in corrupted]
-    fits = [i for i, c in enumerate(corrupted) if c and len(ume.tokenize([c], modality)[0]) <= ume.max_length]
+    fits = [i for i, c in enumerate(corrupted) if c and _readable(ume, modality, c)]
     if not fits:
         return
     rivals = [c for i in fits if (c := corrupted[i])]
@@ -219,7 +223,7 @@ def _fooled(
 ) -> Iterator[Figure]:
     for name, family in fooling_strings(modality).items():
         strings = [c for s in family if (c := canonical_smiles(s))] if modality is Modality.SMILES else family
-        strings = [s for s in strings if len(ume.tokenize([s], modality)[0]) <= ume.max_length]
+        strings = [s for s in strings if _readable(ume, modality, s)]
         if strings:
             ours = _highest_percentile(_log_scores(ume, modality, strings), scores)
             theirs = _highest_percentile(_means(baseline, _own_ids(ume, modality, strings)), baseline_scores)

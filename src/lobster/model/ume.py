@@ -129,7 +129,7 @@ class Ume:
         return self
 
     def tokenize(self, sequences: Sequence[str], modality: Modality | str) -> list[list[int]]:
-        """Return the token ids of each sequence as it is spelled, `<cls_modality> … <eos>`; of bases the case is nothing.
+        """Return the token ids of each sequence as it is spelled, `<cls_modality> … <eos>`; bases have no case.
 
         Raises:
             TypeError: ``sequences`` is one string; it must be a list of them.
@@ -149,7 +149,7 @@ class Ume:
         return encoded["input_ids"]
 
     def unknown_token(self, ids: Sequence[int], modality: Modality | str) -> int | None:
-        """Return where the first token of a sequence is that the vocabulary lacks, counted from 0; None where all are known."""
+        """Return the index of the first token that the vocabulary lacks, of a sequence's own; None where there is none."""
         unknown = self.get_tokenizer(modality).unk_token_id
         return next((position for position, token in enumerate(ids[1:-1]) if token == unknown), None)
 
@@ -177,7 +177,7 @@ class Ume:
         Raises:
             ValueError: A sequence is empty, longer than `max_length`, or has what the vocabulary lacks.
         """
-        rows = self._read(sequences, modality, errors, "refuse")
+        rows = self.read(sequences, modality, errors, "refuse")
         ids = [row for row in rows if row]
         states: list[Tensor] = []
         for start in range(0, len(ids), batch_size):
@@ -204,9 +204,9 @@ class Ume:
     ) -> list[float]:
         """Return the masked pseudo-likelihood of each sequence: the geometric mean probability of a token, in (0, 1].
 
-        Proteins and nucleotides are read as the reward reads them (`lobster.sequences.read_letters`): in either case, in
-        lines, blocks or FASTA, a U as a T. A SMILES is scored as it is spelled, without blanks around it (the reward scores
-        it in its canonical form).
+        Proteins and nucleotides are read as the reward reads them (`lobster.sequences.read_letters`): in either case,
+        in lines, blocks or FASTA, a U as a T. A SMILES is scored as it is spelled, without blanks around it (the reward
+        scores it in its canonical form).
 
         Args:
             sequences: Sequences of one modality.
@@ -214,23 +214,24 @@ class Ume:
             batch_size: Memory to use, in sequences of `max_length`: a forward pass holds as many masked copies as that
                 is tokens. The scores do not depend on it.
             method: ``"strided"`` masks every K-th token a pass, K = 1 / mask rate; ``"exact"`` one token a pass.
-            errors: ``"null"`` gives NaN to a sequence that is empty, too long or cannot be read, and goes on with the others.
+            errors: ``"null"`` gives NaN to a sequence that is empty, too long or cannot be read, and goes on with the
+                others.
             long_sequences: ``"windows"`` scores proteins and nucleotides beyond `max_length` in windows that overlap by
-                half, each token in the one that has most around it (`lobster.model.pseudo_likelihood.windows`), in twice
-                the time a token. A part of a SMILES is no SMILES: it is refused.
+                half, each token in the one that has most around it (`lobster.model.pseudo_likelihood.windows`), in
+                twice the time a token. A part of a SMILES is no SMILES: it is refused.
 
         Returns:
             As many floats as sequences.
 
         Raises:
-            ValueError: A sequence is empty, longer than `max_length`, or has what the vocabulary lacks (the message says
-                which one, what and where), or the batch size is not positive.
+            ValueError: A sequence is empty, longer than `max_length`, or has what the vocabulary lacks (the message
+                says which one, what and where), or the batch size is not positive.
 
         Source: Salazar et al., "Masked Language Model Scoring", ACL 2020.
         """
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}: expected at least 1")
-        rows = [None if row is None else tuple(row) for row in self._read(sequences, modality, errors, long_sequences)]
+        rows = [None if row is None else tuple(row) for row in self.read(sequences, modality, errors, long_sequences)]
         unit = 3 if Modality(modality) is Modality.NUCLEOTIDE else 1  # the encoder counts frames from the first base
         pieces = [
             (row, [row[0], *row[1 + window.start : 1 + window.stop], row[-1]], own, 1 + own.start - window.start)
@@ -259,10 +260,29 @@ class Ume:
         tiny = float(np.finfo(np.float64).tiny)
         return [math.nan if row is None else max(math.exp(score_of[row]), tiny) for row in rows]
 
-    def _read(
-        self, sequences: Sequence[str], modality: Modality | str, errors: Errors, long_sequences: LongSequences
+    def read(
+        self,
+        sequences: Sequence[str],
+        modality: Modality | str,
+        errors: Errors = "raise",
+        long_sequences: LongSequences = "refuse",
     ) -> list[list[int] | None]:
-        """Return the token ids of each sequence; None, if ``errors`` is ``"null"``, where there are none to be had."""
+        """Return the token ids of each sequence in the spelling that is scored (see `compute_pseudo_likelihood`).
+
+        Args:
+            sequences: Sequences of one modality.
+            modality: Their modality.
+            errors: ``"null"`` gives None for a sequence that is empty, too long or cannot be read.
+            long_sequences: ``"windows"`` allows proteins and nucleotides beyond `max_length`.
+
+        Raises:
+            ValueError: A sequence is empty, too long, or has what the vocabulary lacks: the message says which, what,
+                where.
+
+        >>> ume = Ume.from_pretrained("ume-nano-base-3M", device="cpu")
+        >>> ume.read(["AUG", "ATE"], "nucleotide", errors="null") == [*ume.tokenize(["atg"], "nucleotide"), None]
+        True
+        """
         for name, value, known in (("errors", errors, Errors), ("long_sequences", long_sequences, LongSequences)):
             if value not in get_args(known):
                 raise ValueError(f"{name} is {value!r}: expected one of {', '.join(get_args(known))}")

@@ -71,8 +71,8 @@ def read_completion(
 
     Args:
         completion: What the policy wrote. Where it holds `<smiles>`, `<protein>`, `<dna>` or `<rna>` tags, the content
-            of the last one that is closed counts. Proteins and nucleotides may be laid out as FASTA, in lines, and, where
-            their modality is said, in blocks.
+            of the last one that is closed counts. Proteins and nucleotides may be laid out as FASTA, in lines, and,
+            where their modality is said, in blocks.
         expected: The modality that it must have; None takes the one that it looks like.
         max_length: Longest input of the encoder in tokens. A text that cannot fit is refused before it is parsed.
         smiles_options: What makes a SMILES another molecule, or none.
@@ -123,7 +123,7 @@ def _tag_content(text: str) -> tuple[str, Modality | None]:
 
 
 def _looks_like(text: str) -> Modality:
-    """Return the modality that a text looks like; of FASTA or several lines, which no SMILES has, that of the letters."""
+    """Return the modality that a text looks like; of FASTA or several lines, which no SMILES has, by its letters."""
     if not text.startswith(">") and len(text.splitlines()) == 1:
         return _detect_modality(text)
     if (modality := _detect_modality(letters_of(text))) is Modality.SMILES:

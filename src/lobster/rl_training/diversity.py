@@ -47,10 +47,11 @@ class DiversityMemory:
             measured runs (`docs/reward_shaping.md`) that was louder than the likelihood.
         crowding: How much less a molecule of SMILES earns for its mean similarity to the last 512 before it (Tanimoto, Morgan
             fingerprints of radius 2): its share is multiplied by 1 − crowding · similarity.
-        identity: Which molecules of SMILES are the same one, and pay once: ``exact``; ``parent``, whatever salt, solvent or
-            charge; ``tautomer``, and whichever tautomer; ``connectivity``, and whichever stereoisomer. All but the first
-            take 3 to 5 ms for a molecule (`lobster.sequences.chemistry.identity_key`).
-        sequence_identity: Proteins and nucleotides of at least this identity are near-duplicates; None: only equal ones are.
+        identity: Which molecules of SMILES are the same one, and pay once: ``exact``; ``parent``, whatever salt,
+            solvent or charge; ``tautomer``, and whichever tautomer; ``connectivity``, and whichever stereoisomer. All
+            but the first take 3 to 5 ms for a molecule (`lobster.sequences.chemistry.identity_key`).
+        sequence_identity: Proteins and nucleotides of at least this identity are near-duplicates; None: only equal ones
+            are.
 
     Raises:
         ValueError: A choice does not exist, or a number is out of range.

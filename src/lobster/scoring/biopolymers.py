@@ -1,4 +1,4 @@
-"""Properties of proteins (upper-case residues) and nucleotide sequences (bases in either case); Biopython's where it has them.
+"""Properties of proteins (in upper case) and nucleotide sequences (in either case); Biopython's where it has them.
 
 Residues other than the 20 standard amino acids (X, B, Z, U, O) are left out of a protein's properties.
 """

@@ -10,7 +10,7 @@ from lobster.sequences.chemistry import fingerprint, molecule, unlabelled
 
 
 def qed(smiles: str) -> float:
-    """Quantitative estimate of drug-likeness, in [0, 1] (Bickerton et al., 2012); 0 far beyond what its curves were fitted to."""
+    """Quantitative estimate of drug-likeness, in [0, 1] (Bickerton et al., 2012); 0 far outside of its curves."""
     from rdkit import rdBase
     from rdkit.Chem import QED
 

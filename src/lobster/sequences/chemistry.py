@@ -8,7 +8,8 @@ from typing import Any
 
 # RDKit's time grows faster than the length: 4,000 characters took up to 0.5 s, a million would take hours.
 MAX_SMILES_CHARACTERS = 4000
-# Scaffolds and identities of larger molecules are not looked for: a chain of 4,000 atoms at a ring took RDKit over a minute.
+# Scaffolds and identities of larger molecules are not looked for: a chain of 4,000 atoms at a ring took RDKit over a
+# minute.
 MAX_ATOMS = 256
 # Of 25,000 mutated and 112,000 real molecules none took more than two to come to rest; cycles are of two.
 _MAX_ROUNDS = 8
@@ -76,7 +77,7 @@ def parse_smiles(text: str) -> Any | None:
 
 @lru_cache(maxsize=8192)
 def canonical_smiles(text: str, options: SmilesOptions = _DEFAULTS) -> str | None:
-    """Return the one SMILES that stands for a molecule, or None where ``text``, but for blanks around it, describes none.
+    """Return the one SMILES that stands for a molecule, or None where ``text``, stripped of blanks, describes none.
 
     It is RDKit's canonical isomeric SMILES without atom maps, isotopes and hydrogens that are atoms of their own, read
     and written again until nothing changes; of a cycle the smallest. The configuration of a double bond that a hydrogen
@@ -88,17 +89,17 @@ def canonical_smiles(text: str, options: SmilesOptions = _DEFAULTS) -> str | Non
     ('CCO', None, None)
     >>> canonical_smiles("[2H]C([CH3:1])O"), canonical_smiles("[H]/C=C/C"), canonical_smiles("*CC")
     ('CCO', 'C=CC', None)
-    >>> canonical_smiles("[2H]C", SmilesOptions(isotopes=True)), canonical_smiles("*C", SmilesOptions(attachment_points=True))
-    ('[2H]C', '*C')
+    >>> canonical_smiles("[2H]C", SmilesOptions(isotopes=True))
+    '[2H]C'
     """
     text, rounds = text.strip(), list[str]()
-    while text not in rounds[1:]:
+    while text not in rounds:
         rounds.append(text)
         written = _rewrite(text, options) if len(rounds) <= _MAX_ROUNDS else None
         if written is None:
             return None
         text = written
-    return min(rounds[rounds.index(text, 1) :])
+    return min(rounds[rounds.index(text) :])
 
 
 def _rewrite(text: str, options: SmilesOptions) -> str | None:
@@ -136,7 +137,7 @@ def _without_labels(mol: Any, isotopes: bool) -> Any:
 
 
 def unlabelled(smiles: str) -> str:
-    """Return a SMILES without isotopes, atom maps and hydrogens that are atoms, for measures that they would mislead."""
+    """Return a SMILES without isotopes, atom maps and explicit hydrogens, for measures that they would mislead."""
     if not _LABELS.search(smiles):
         return smiles
     return canonical_smiles(smiles, SmilesOptions(attachment_points=True)) or smiles
@@ -192,7 +193,7 @@ def murcko_scaffold(smiles: str, generic: bool = False) -> str:
                 # What was a double bond to an atom outside the rings is a side chain now.
                 scaffold = MurckoScaffold.GetScaffoldForMol(MurckoScaffold.MakeScaffoldGeneric(scaffold))
             return Chem.MolToSmiles(scaffold, isomericSmiles=False)
-        except (RuntimeError, ValueError):
+        except Exception:  # whatever RDKit raises: on one process of several it would leave the others waiting
             return smiles
 
 
@@ -200,13 +201,13 @@ def murcko_scaffold(smiles: str, generic: bool = False) -> str:
 def identity_key(smiles: str, identity: str = "exact") -> str:
     """Return what the molecules have in common that count as the same under an identity (RDKit's MolStandardize).
 
-    A molecule that cannot be standardised, or has more than `MAX_ATOMS` atoms, is the same as itself alone. Of a molecule
-    with more than a hundred tautomers some may count as others.
+    A molecule that cannot be standardised, or has more than `MAX_ATOMS` atoms, is the same as itself alone. Of a
+    molecule with more than a hundred tautomers some may count as others.
 
     Args:
         smiles: A canonical SMILES.
-        identity: ``exact``, this SMILES; ``parent``, without salts, solvents and charge; ``tautomer``, whichever tautomer
-            of the parent; ``connectivity``, and whichever stereoisomer.
+        identity: ``exact``, this SMILES; ``parent``, without salts, solvents and charge; ``tautomer``, whichever
+            tautomer of the parent; ``connectivity``, and whichever stereoisomer.
 
     >>> salt, acid = "CC(=O)Oc1ccccc1C(=O)[O-].[Na+]", "CC(=O)Oc1ccccc1C(=O)O"
     >>> identity_key(salt) == identity_key(acid), identity_key(salt, "parent") == identity_key(acid, "parent")
@@ -229,7 +230,7 @@ def identity_key(smiles: str, identity: str = "exact") -> str:
                 mol = _tautomers().Canonicalize(mol)
             # The canonical tautomer may have stereo marks that its own bonds do not need.
             return canonical_smiles(Chem.MolToSmiles(mol, isomericSmiles=identity != "connectivity")) or smiles
-        except (RuntimeError, ValueError):
+        except Exception:
             return smiles
 
 

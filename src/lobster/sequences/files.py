@@ -16,13 +16,14 @@ class SequenceFileError(ValueError):
 def read_sequences(file: str | Path) -> list[str]:
     """Read a FASTA file, or one sequence a line (the first word counts), plain or gzipped.
 
-    Of FASTA, which begins with ``>`` (or ``;``, as it once did), come the letters in upper case, without blanks, numbers and
-    the ``*`` that may end a protein; lines that begin with ``;`` are comments. Of a list come the words as they are spelled.
-    Whether a letter is one of its modality says who reads the sequence (`lobster.sequences.normal_form`).
+    Of FASTA, which begins with ``>`` (or ``;``, as it once did), come the letters in upper case, without blanks,
+    numbers and the ``*`` that may end a protein; lines that begin with ``;`` are comments. Of a list come the words as
+    they are spelled. Whether a letter is one of its modality says who reads the sequence
+    (`lobster.sequences.normal_form`).
 
     Raises:
-        SequenceFileError: The file holds no sequence or is not text; or a record has no letters, goes on after its ``*`` or
-            stands in a list, and the message has the line's number.
+        SequenceFileError: The file holds no sequence or is not text; or a record has no letters, goes on after its
+            ``*`` or stands in a list, and the message has the line's number.
         FileNotFoundError: There is no such file.
     """
     opener: Any = gzip.open if str(file).endswith(".gz") else open

@@ -65,8 +65,8 @@ def _detect_modality(sequence: str) -> Modality:
 def letters_of(text: str) -> str:
     """Return the letters of a protein or nucleotide sequence, however files and programs lay them out.
 
-    Of FASTA, the header and lines of comment (``;``) are left out, and only the first record counts. Blanks, line breaks
-    and numbers that stand alone are layout too.
+    Of FASTA, the header and lines of comment (``;``) are left out, and only the first record counts. Blanks, line
+    breaks and numbers that stand alone are layout too.
 
     >>> letters_of(">sp|P0 a protein\\nMKTVRQ\\nERLK\\n>another\\nGG"), letters_of("  1 atgcgt acg\\n 61 tag")
     ('MKTVRQERLK', 'atgcgtacgtag')
@@ -104,9 +104,9 @@ def read_letters(text: str, modality: Modality) -> str:
 def normal_form(text: str, modality: Modality, smiles_options: SmilesOptions | None = None) -> str | None:
     """Return the one spelling of a sequence that counts, or None where ``text`` is not of that modality.
 
-    That is a molecule's canonical SMILES (`canonical_smiles`); a protein's upper-case letters, without the ``*`` that may
-    end them; or DNA in lower case, which RNA is taken for (a U is a T). However a protein or nucleotide sequence is laid
-    out, in lower or upper case, lines, blocks or FASTA, it is read; of several FASTA records the first.
+    That is a molecule's canonical SMILES (`canonical_smiles`); a protein's upper-case letters, without the ``*`` that
+    may end them; or DNA in lower case, which RNA is taken for (a U is a T). However a protein or nucleotide sequence is
+    laid out, in lower or upper case, lines, blocks or FASTA, it is read; of several FASTA records the first.
 
     >>> normal_form("OCC", Modality.SMILES), normal_form("ACGU", Modality.NUCLEOTIDE)
     ('CCO', 'acgt')

@@ -72,7 +72,7 @@ def best_real(reward, held_out: Callable[[Modality], list[str]]) -> dict[Modalit
     """The best reward of a real sequence of each modality."""
     best = {}
     for modality in Modality:
-        count = {Modality.SMILES: 1000, Modality.AMINO_ACID: 400, Modality.NUCLEOTIDE: 100}[modality]
+        count = {Modality.SMILES: 400, Modality.AMINO_ACID: 120, Modality.NUCLEOTIDE: 40}[modality]
         real = [s if modality is Modality.SMILES else s[:240] for s in held_out(modality)[:count]]
         real += REAL[modality]
         best[modality] = max(reward.reward_function(real, [modality] * len(real)))

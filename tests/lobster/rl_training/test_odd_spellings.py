@@ -1,4 +1,4 @@
-"""20,000 odd spellings through reward, memory, metrics and every component: no exception, all finite, one normal form."""
+"""20,000 odd spellings through reward, memory, metrics and every component: no exception, all finite, one form."""
 
 import itertools
 import math

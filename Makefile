@@ -9,7 +9,7 @@ demo: $(VENV)/ready
 	HF_HUB_OFFLINE=1 $(BIN)/python examples/train_ume_grpo.py $(ARGS)
 
 test: $(VENV)/ready
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest $(ARGS)
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 $(ARGS)
 
 lint: $(VENV)/ready
 	$(BIN)/ruff check .

@@ -62,7 +62,7 @@ def test_a_line_that_makes_no_sense_is_named(tmp_path: Path, text: str, problem:
         read_sequences(tmp_path / "broken.fasta")
 
 
-GZIPPED = gzip.compress(b"".join(b"C" * (n % 50) + b"O\n" for n in range(500)))
+GZIPPED = gzip.compress(b"".join(b"C" * (n % 50) + b"O\n" for n in range(500)), mtime=0)
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ GZIPPED = gzip.compress(b"".join(b"C" * (n % 50) + b"O\n" for n in range(500)))
         ("plain.gz", b"CCO\n"),
         ("cut.gz", GZIPPED[: len(GZIPPED) // 2]),
         ("damaged.gz", GZIPPED[:12] + bytes(range(255, 155, -1)) + GZIPPED[112:]),
-        ("binary.gz", gzip.compress(bytes(range(256)))),
+        ("binary.gz", gzip.compress(bytes(range(256)), mtime=0)),
     ],
 )
 def test_binary_rubbish_is_named(tmp_path: Path, name: str, content: bytes):

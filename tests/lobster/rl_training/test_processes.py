@@ -30,10 +30,10 @@ class Scoring(ScoringFunction):
         return super().__call__(*args)
 
 class Memory(DiversityMemory):
-    def _fingerprint(self, *molecule):
+    def _row(self, *molecule):
         if "memory" in broken and own == 0:
             raise OSError("the memory of 0")
-        return super()._fingerprint(*molecule)
+        return super()._row(*molecule)
 
 def log(name, value):
     if "log" in broken:

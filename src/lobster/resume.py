@@ -20,13 +20,14 @@ _SAVED = ("config.json", "adapter_config.json")  # either stands in a folder tha
 def checkpoints(output_dir: str | Path) -> dict[int, Path]:
     """Return the whole checkpoints of a run by their steps, the last one first.
 
-    One that a killed process left half-written is passed over.
+    One that a killed process left half-written, without what is written last, is passed over.
     """
     folders = {}
     for folder in Path(output_dir).glob(f"{PREFIX_CHECKPOINT_DIR}-*"):
         step = folder.name.split("-")[-1]
         try:
-            json.loads((folder / "trainer_state.json").read_text())
+            for last in ("trainer_state.json", SETTINGS_FILE):
+                json.loads((folder / last).read_text())
             folders[int(step)] = folder
         except (OSError, ValueError):
             continue
@@ -114,13 +115,13 @@ def check_writable(folder: str | Path) -> None:
 
 @contextmanager
 def told_when_full(
-    output_dir: str | Path, target: Path | None = None, size: int = 0, how: str = RESUME
+    output_dir: str | Path, target: Callable[[], Path] | None = None, size: int = 0, how: str = RESUME
 ) -> Iterator[None]:
     """Say in one line that there was no space for what is written meanwhile, and which checkpoint is whole.
 
     Args:
         output_dir: The run's folder.
-        target: What is being written, a checkpoint; its half is taken away.
+        target: Says which checkpoint is being written; its half is taken away.
         size: Bytes that the model takes: torch does not say that the disk is full.
         how: How a run is resumed.
 
@@ -132,8 +133,8 @@ def told_when_full(
     except Exception as error:
         if not _is_full(error, Path(output_dir), size):
             raise
-        if target is not None:
-            shutil.rmtree(target, ignore_errors=True)
+        if target is not None and target() not in checkpoints(output_dir).values():
+            shutil.rmtree(target(), ignore_errors=True)
         raise OSError(f"no space left on {output_dir}: {_whole(output_dir, how)}") from error
 
 

@@ -44,6 +44,40 @@ def swap_tokens(smiles: str, rng: np.random.Generator, swaps: int = 4, tries: in
     return None
 
 
+def swap_atoms(smiles: str, rng: np.random.Generator, tries: int = 50) -> str | None:
+    """Exchange two uncharged atoms of different elements in a molecule, which leaves its formula but for hydrogens as it is.
+
+    Returns:
+        The canonical SMILES of another molecule that RDKit accepts; None where none was found.
+
+    >>> swap_atoms("CCOC(=O)c1ccccc1", np.random.default_rng(0)) not in (None, "CCOC(=O)c1ccccc1")
+    True
+    """
+    from rdkit import Chem, rdBase
+
+    molecule = Chem.MolFromSmiles(smiles)
+    Chem.Kekulize(molecule, clearAromaticFlags=True)
+    with rdBase.BlockLogs():
+        for _ in range(tries):
+            changed = Chem.RWMol(molecule)
+            one, other = (changed.GetAtomWithIdx(int(i)) for i in rng.integers(changed.GetNumAtoms(), size=2))
+            elements = one.GetAtomicNum(), other.GetAtomicNum()
+            if elements[0] == elements[1] or one.GetFormalCharge() or other.GetFormalCharge():
+                continue
+            for atom, element in zip((other, one), elements, strict=True):
+                atom.SetAtomicNum(element)
+                atom.SetNoImplicit(False)
+                atom.SetNumExplicitHs(0)
+            try:
+                Chem.SanitizeMol(changed)
+            except Chem.MolSanitizeException:
+                continue
+            swapped = canonical_smiles(Chem.MolToSmiles(changed))
+            if swapped and swapped != smiles:
+                return swapped
+    return None
+
+
 def shuffle_bonds(smiles: str, rng: np.random.Generator, swaps_per_bond: int = 3) -> str | None:
     """Shuffle a molecule into another one of the same formula: each atom keeps its bonds' number and orders.
 

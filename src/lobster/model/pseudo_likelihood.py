@@ -89,7 +89,7 @@ def scoring_rows(
     return rows
 
 
-def mean_log_probabilities(
+def token_log_probabilities(
     model: PreTrainedModel,
     sequences: Sequence[Sequence[int]],
     mask_token_id: int,
@@ -97,8 +97,8 @@ def mean_log_probabilities(
     max_tokens: int,
     method: Method = "strided",
     scored: Sequence[range] | None = None,
-) -> list[float]:
-    """Return for each sequence the mean over its own tokens of log p(token | rest), in nats.
+) -> list[np.ndarray]:
+    """Return log p(token | rest) of each sequence's own tokens, float64, (tokens,), in nats.
 
     Args:
         model: The encoder; it is used as it is (put it into evaluation mode first).
@@ -113,13 +113,28 @@ def mean_log_probabilities(
     Raises:
         ValueError: A sequence has no token of its own, or the method is unknown.
     """
-    sums = np.zeros(len(sequences))
     rows = scoring_rows(model, sequences, method, scored)
+    found = [np.zeros(len(ids)) for ids in sequences]
     for batch, logits, targets in masked_logits(model, sequences, rows, mask_token_id, pad_token_id, max_tokens):
-        log_p = logits.log_softmax(-1).gather(1, targets[:, None])[:, 0]
-        np.add.at(sums, sequence_numbers(batch), log_p.double().cpu().numpy())
-    counts = [len(own) for own in scored] if scored else [len(ids) - 2 for ids in sequences]
-    return [float(total / count) for total, count in zip(sums, counts, strict=True)]
+        log_p = logits.log_softmax(-1).gather(1, targets[:, None])[:, 0].double().cpu().numpy()
+        ends = np.cumsum([len(positions) for _, positions in batch])
+        for (i, positions), part in zip(batch, np.split(log_p, ends[:-1]), strict=True):
+            found[i][positions] = part
+    owns = scored or [range(1, len(ids) - 1) for ids in sequences]
+    return [row[own.start : own.stop] for row, own in zip(found, owns, strict=True)]
+
+
+def mean_log_probabilities(
+    model: PreTrainedModel,
+    sequences: Sequence[Sequence[int]],
+    mask_token_id: int,
+    pad_token_id: int,
+    max_tokens: int,
+    method: Method = "strided",
+) -> list[float]:
+    """Return for each sequence the mean of its `token_log_probabilities`, in nats."""
+    found = token_log_probabilities(model, sequences, mask_token_id, pad_token_id, max_tokens, method)
+    return [float(row.mean()) for row in found]
 
 
 def sequence_numbers(rows: Sequence[Row]) -> np.ndarray:

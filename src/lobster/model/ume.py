@@ -16,7 +16,7 @@ from lobster.constants import Modality
 from lobster.device import resolve_device, resolve_dtype
 from lobster.model.checkpoints import find_model, load_folder, load_lightning, load_tokenizers
 from lobster.model.network import UmeForMaskedLM
-from lobster.model.pseudo_likelihood import Method, mean_log_probabilities, windows
+from lobster.model.pseudo_likelihood import Method, token_log_probabilities, windows
 from lobster.sequences import read_letters
 
 Errors = Literal["raise", "null"]
@@ -29,6 +29,7 @@ class Ume:
     Attributes:
         model: The network, a `UmeForMaskedLM`.
         tokenizers: The tokenizer of each `Modality`.
+        path: The folder or file that it was loaded from; None where it was not.
 
     >>> ume = Ume.from_pretrained("ume-mini-base-12M", device="cpu")
     >>> ume.embed_sequences(["CCO", "c1ccccc1"], "SMILES").shape
@@ -43,6 +44,7 @@ class Ume:
     def __init__(self, model: UmeForMaskedLM, tokenizers: dict[Modality, PreTrainedTokenizerFast]):
         self.model = model.eval()
         self.tokenizers = tokenizers
+        self.path: Path | None = None
 
     @classmethod
     def from_pretrained(
@@ -82,7 +84,9 @@ class Ume:
                 )
             model = load_lightning(path, dtype, num_attention_heads)
         found = load_tokenizers(Path(tokenizers) if tokenizers else path / "tokenizers")
-        return cls(model, found).to(device)
+        ume = cls(model, found).to(device)
+        ume.path = path
+        return ume
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write the configuration, the weights (safetensors) and the tokenizers, for `from_pretrained` to read."""
@@ -204,9 +208,29 @@ class Ume:
     ) -> list[float]:
         """Return the masked pseudo-likelihood of each sequence: the geometric mean probability of a token, in (0, 1].
 
-        Proteins and nucleotides are read as the reward reads them (`lobster.sequences.read_letters`): in either case,
-        in lines, blocks or FASTA, a U as a T. A SMILES is scored as it is spelled, without blanks around it (the reward
-        scores it in its canonical form).
+        It is exp of the mean of `token_log_probabilities`, which has the arguments and the errors; NaN for what ``"null"``
+        lets pass.
+
+        Source: Salazar et al., "Masked Language Model Scoring", ACL 2020.
+        """
+        found = self.token_log_probabilities(sequences, modality, batch_size, method, errors, long_sequences)
+        tiny = float(np.finfo(np.float64).tiny)
+        return [max(math.exp(row.mean()), tiny) if len(row) else math.nan for row in found]
+
+    def token_log_probabilities(
+        self,
+        sequences: Sequence[str],
+        modality: Modality | str,
+        batch_size: int = 8,
+        method: Method = "strided",
+        errors: Errors = "raise",
+        long_sequences: LongSequences = "refuse",
+    ) -> list[np.ndarray]:
+        """Return log p(token | rest) of each of a sequence's own tokens, (tokens,), in nats: what pseudo-likelihoods are made of.
+
+        Proteins and nucleotides are read as the reward reads them (`lobster.sequences.read_letters`): in either case, in
+        lines, blocks or FASTA, a U as a T. A SMILES is scored as it is spelled, without blanks around it (the reward scores
+        it in its canonical form).
 
         Args:
             sequences: Sequences of one modality.
@@ -214,20 +238,15 @@ class Ume:
             batch_size: Memory to use, in sequences of `max_length`: a forward pass holds as many masked copies as that
                 is tokens. The scores do not depend on it.
             method: ``"strided"`` masks every K-th token a pass, K = 1 / mask rate; ``"exact"`` one token a pass.
-            errors: ``"null"`` gives NaN to a sequence that is empty, too long or cannot be read, and goes on with the
+            errors: ``"null"`` gives no tokens for a sequence that is empty, too long or cannot be read, and goes on with the
                 others.
             long_sequences: ``"windows"`` scores proteins and nucleotides beyond `max_length` in windows that overlap by
                 half, each token in the one that has most around it (`lobster.model.pseudo_likelihood.windows`), in
                 twice the time a token. A part of a SMILES is no SMILES: it is refused.
 
-        Returns:
-            As many floats as sequences.
-
         Raises:
-            ValueError: A sequence is empty, longer than `max_length`, or has what the vocabulary lacks (the message
-                says which one, what and where), or the batch size is not positive.
-
-        Source: Salazar et al., "Masked Language Model Scoring", ACL 2020.
+            ValueError: A sequence is empty, longer than `max_length`, or has what the vocabulary lacks (the message says
+                which one, what and where), or the batch size is not positive.
         """
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}: expected at least 1")
@@ -243,7 +262,7 @@ class Ume:
         training = self.model.training
         self.model.eval()
         try:
-            means = mean_log_probabilities(
+            found = token_log_probabilities(
                 self.model,
                 [ids for _, ids, _, _ in pieces],
                 tokenizer.mask_token_id,
@@ -254,11 +273,19 @@ class Ume:
             )
         finally:
             self.model.train(training)
-        score_of: dict[tuple[int, ...], float] = defaultdict(float)
-        for (row, _, own, _), mean in zip(pieces, means, strict=True):
-            score_of[row] += mean * (len(own) / (len(row) - 2))
-        tiny = float(np.finfo(np.float64).tiny)
-        return [math.nan if row is None else max(math.exp(score_of[row]), tiny) for row in rows]
+        parts: dict[tuple[int, ...], list[np.ndarray]] = defaultdict(list)
+        for (row, _, _, _), part in zip(pieces, found, strict=True):
+            parts[row].append(part)
+        return [np.zeros(0) if row is None else np.concatenate(parts[row]) for row in rows]
+
+    def tokens(self, sequence: str, modality: Modality | str) -> list[str]:
+        """Return a sequence's own tokens, as the vocabulary spells them.
+
+        >>> Ume.from_pretrained("ume-mini-base-12M", device="cpu").tokens("CCl", "SMILES")
+        ['C', 'Cl']
+        """
+        ids = self.tokenize([sequence], modality)[0]
+        return list(self.get_tokenizer(modality).convert_ids_to_tokens(ids[1:-1]))
 
     def read(
         self,

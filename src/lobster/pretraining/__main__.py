@@ -1,4 +1,4 @@
-"""Command line: `python -m lobster.pretraining ume|policy|publish|vocabulary …`; `--help` after each lists its arguments."""
+"""Command line: `python -m lobster.pretraining ume|policy|reference|publish|vocabulary …`; `--help` after each lists its arguments."""
 
 import sys
 from dataclasses import dataclass, field
@@ -7,6 +7,7 @@ from typing import Any
 from transformers import HfArgumentParser
 from transformers.utils.logging import disable_progress_bar
 
+from lobster.constants import Modality
 from lobster.model.configuration import SIZES, UmeConfig
 from lobster.pretraining.policy import train_policy
 from lobster.pretraining.publish import publish
@@ -19,6 +20,7 @@ USAGE = """usage: python -m lobster.pretraining COMMAND [arguments]
 
   ume         train an encoder:   --smiles F --amino_acid F --nucleotide F --output_dir D [--size mini] [--start D]
   policy      train a policy:     --smiles F | --amino_acid F | --nucleotide F  --output_dir D [--start D]
+  reference   write what real sequences are like to an encoder:  --ume D --smiles F --amino_acid F --nucleotide F
   publish     write a trained model in float16 with a card:  --folder D --target D --scorecard F [--sources F]
   vocabulary  print the SMILES vocabulary of a corpus:  FILE
 
@@ -63,6 +65,16 @@ class PublishArguments:
     sources: str | None = field(default=None, metadata={"help": "Markdown file about the data, quoted in the card"})
 
 
+@dataclass
+class ReferenceArguments:
+    """Which encoder reads which real sequences."""
+
+    ume: str = field(metadata={"help": "encoder: a folder or a name; reference.json is written into its folder"})
+    smiles: str | None = field(default=None, metadata={"help": "file of SMILES, one a line"})
+    amino_acid: str | None = field(default=None, metadata={"help": "FASTA file of proteins"})
+    nucleotide: str | None = field(default=None, metadata={"help": "FASTA file of coding sequences"})
+
+
 def main(arguments: list[str]) -> None:
     """Run one command."""
     match arguments:
@@ -72,6 +84,9 @@ def main(arguments: list[str]) -> None:
         case ["policy", *rest]:
             corpus, run = _parse(rest, CorpusArguments, RunArguments)
             train_policy(corpus, run)
+        case ["reference", *rest]:
+            [real] = _parse(rest, ReferenceArguments)
+            write_reference(real.ume, {m: f for m in Modality if (f := getattr(real, m.value.lower()))})
         case ["publish", *rest]:
             [model] = _parse(rest, PublishArguments)
             publish(model.folder, model.target, model.scorecard, model.sources)
@@ -79,6 +94,20 @@ def main(arguments: list[str]) -> None:
             print("\n".join(smiles_tokens(read_sequences(file))))
         case _:
             sys.exit(USAGE)
+
+
+def write_reference(name: str, files: dict[Modality, str]) -> None:
+    """Let an encoder read files of real sequences, and write what it finds into its folder."""
+    from lobster.model import Ume
+    from lobster.scoring.reference import REFERENCE_FILE, Reference
+
+    if not files:
+        raise ValueError("there is no file of real sequences: name --smiles, --amino_acid or --nucleotide")
+    ume = Ume.from_pretrained(name).freeze()
+    assert ume.path is not None
+    folder = ume.path if ume.path.is_dir() else ume.path.parent
+    Reference.from_files(ume, files).save(folder / REFERENCE_FILE)
+    print(f"{folder / REFERENCE_FILE} has what {', '.join(files)} sequences are like to {name}")
 
 
 def _parse(arguments: list[str], *types: Any) -> tuple[Any, ...]:

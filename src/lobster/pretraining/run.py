@@ -311,7 +311,7 @@ def _save(
 ) -> None:
     """Write a checkpoint, which is whole once its trainer_state.json is there; keep the last two."""
     target = folder / f"{PREFIX_CHECKPOINT_DIR}-{step}"
-    with told_when_full(folder, target, 4 * model.num_parameters(), RESUME):
+    with told_when_full(folder, lambda: target, 4 * model.num_parameters(), RESUME):
         model.save_pretrained(target)
         torch.save(optimizer.state_dict(), target / "optimizer.pt")
         (target / SETTINGS_FILE).write_text(json.dumps(settings, indent=1) + "\n")

@@ -47,6 +47,7 @@ class Scored:
         values: The value of each component before its transform, by name; NaN where it failed.
         parts: The score of each component, in [0, 1], by name.
         novelty_weight: What the diversity memory pays of it, in [0, 1].
+        beside_reference: What it is beside real sequences, by the name of the measure; None where that was not asked.
     """
 
     outcome: Outcome
@@ -57,6 +58,7 @@ class Scored:
     values: dict[str, float] = field(default_factory=dict)
     parts: dict[str, float] = field(default_factory=dict)
     novelty_weight: float = 1.0
+    beside_reference: dict[str, float] | None = None
 
     @property
     def molecule(self) -> tuple[Modality, str] | None:

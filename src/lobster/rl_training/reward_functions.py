@@ -23,9 +23,10 @@ from lobster.rl_training.completions import Outcome, Scored, read_completion
 from lobster.rl_training.diversity import DiversityMemory
 from lobster.rl_training.processes import failing_together, from_all_processes
 from lobster.rl_training.top_sequences import TopSequences
-from lobster.scoring import ScoringError, ScoringFunction, default_scoring
-from lobster.scoring.function import PSEUDO_LIKELIHOOD
+from lobster.scoring import Component, Reference, ScoringError, ScoringFunction, default_scoring
+from lobster.scoring.function import PSEUDO_LIKELIHOOD, kinds
 from lobster.scoring.parameters import number
+from lobster.scoring.reference import REFERENCE_FILE
 from lobster.sequences import SmilesOptions
 from lobster.sequences.modality import MAX_LETTERS
 
@@ -36,6 +37,7 @@ UNIQUENESS_WINDOW = 512  # molecules among which the share of different ones is 
 
 Temperature = float | Mapping[Modality | str, float]
 Scoring = ScoringFunction | Mapping[str, Any] | str | Path
+References = Reference | str | Path | Mapping[Modality | str, str | Path]
 UME = "the UME"
 Faults = dict[str, list[str]]  # by who was asked, for each sequence what went wrong, "" where nothing did
 
@@ -77,11 +79,13 @@ class UmeRewardFunction:
             modality, ``{"SMILES": 0.1, "amino_acid": 0.01}``; modalities that are left out have 0.1.
         batch_size: Memory to use, in sequences of the encoder's `max_length`.
         scoring: What makes a score of the pseudo-likelihood and everything else: a `ScoringFunction`, a mapping that describes
-            one, or the YAML file that does.
+            one, the YAML file that does, or the name of one component, such as ``"pseudo_likelihood"``.
         smiles_options: What makes a SMILES another molecule (``{"isotopes": True}``), or one at all
             (``{"attachment_points": True}``); see `SmilesOptions`.
         long_sequences: ``"windows"`` scores proteins and nucleotides beyond the encoder's `max_length` in windows that
             overlap, up to `MAX_LETTERS` letters; ``"refuse"`` gives them 0.
+        reference: Real sequences, which say what is natural: a `Reference`, or a FASTA or SMILES file, or one for each modality,
+            that the encoder reads first. Of other modalities, and by default, it is the encoder's own, `reference.json` in its folder.
 
     Raises:
         ValueError: A temperature is not a positive number, the batch size not at least 1, or the scoring wrong.
@@ -103,6 +107,7 @@ class UmeRewardFunction:
         scoring: Scoring | None = None,
         smiles_options: SmilesOptions | Mapping[str, bool] | None = None,
         long_sequences: LongSequences = "refuse",
+        reference: References | None = None,
     ):
         size: Any = batch_size
         if isinstance(size, bool) or not isinstance(size, Integral) or size < 1:
@@ -117,7 +122,12 @@ class UmeRewardFunction:
         self.temperature = temperature
         _temperatures(temperature)
         self.batch_size = batch_size
-        self.scoring = default_scoring() if scoring is None else _scoring(scoring)
+        self.reference = _reference(self.ume_model, reference)
+        self.scoring = default_scoring(self.reference is not None) if scoring is None else _scoring(scoring)
+        if self.scoring.uses_reference and self.reference is None:
+            raise ScoringError(
+                f"the score asks what is natural, and the encoder has no {REFERENCE_FILE}: pass reference=FILE of real sequences"
+            )
         self._failed_calls: Counter[str] = Counter()
         self._cache: dict[tuple[Modality, str], Scored] = {}
         self._version = self.scoring.version()
@@ -200,7 +210,7 @@ class UmeRewardFunction:
         for item in items:
             if item.outcome is not Outcome.SCORED:
                 continue
-            whole = self.scoring(item.sequence, modality, item.pseudo_likelihood)
+            whole = self.scoring(item.sequence, modality, item.pseudo_likelihood, item.beside_reference)
             if whole is None:  # the scoring function is about other modalities
                 item.outcome = Outcome.WRONG_MODALITY
                 continue
@@ -225,10 +235,7 @@ class UmeRewardFunction:
             items = [item for item in items if item.outcome is Outcome.SCORED]
             if not items:
                 return
-            sequences = [item.sequence for item in items]
-            scores = self.ume_model.compute_pseudo_likelihood(
-                sequences, modality, self.batch_size, long_sequences=self.long_sequences
-            )
+            scores = self._pseudo_likelihoods(items, modality)
         except Exception as error:
             self._fail(items, f"{type(error).__name__}: {error}", faults)
             return
@@ -237,6 +244,21 @@ class UmeRewardFunction:
         if broken := [item for item in items if not math.isfinite(item.pseudo_likelihood)]:
             self._fail(broken, "the score is not a finite number", faults)
         faults[UME] += [""] * (len(items) - len(broken))
+
+    def _pseudo_likelihoods(self, items: list[Scored], modality: Modality) -> list[float]:
+        """Return those of sequences that can be read, and note what they are beside the reference where that is asked."""
+        sequences = [item.sequence for item in items]
+        if not (self.reference and self.scoring.uses_reference and modality in self.reference.parts):
+            return self.ume_model.compute_pseudo_likelihood(
+                sequences, modality, self.batch_size, long_sequences=self.long_sequences
+            )
+        found = self.ume_model.token_log_probabilities(
+            sequences, modality, self.batch_size, long_sequences=self.long_sequences
+        )
+        part = self.reference.parts[modality]
+        for item, log_p in zip(items, found, strict=True):
+            item.beside_reference = part.measure(item.sequence, self.ume_model.tokens(item.sequence, modality), log_p)
+        return [math.exp(log_p.mean()) for log_p in found]
 
     def _fail(self, items: list[Scored], why: str, faults: Faults) -> None:
         faults[UME] += [why] * len(items)
@@ -516,9 +538,21 @@ def _scoring(scoring: Scoring) -> ScoringFunction:
         return scoring
     if isinstance(scoring, Mapping):
         return ScoringFunction.from_description(scoring)
+    if isinstance(scoring, str) and scoring in kinds():
+        return ScoringFunction([Component(scoring)])
     if isinstance(scoring, (str, Path)):
         return ScoringFunction.from_yaml(scoring)
     raise ScoringError(f"scoring is {scoring!r:.60}: expected a ScoringFunction, a mapping, or the path of a YAML file")
+
+
+def _reference(encoder: Ume, given: References | None) -> Reference | None:
+    """Return the encoder's own reference, of the modalities that are given that one instead."""
+    folder = encoder.path if encoder.path is None or encoder.path.is_dir() else encoder.path.parent
+    file = folder / REFERENCE_FILE if folder else None
+    own = Reference.load(file, encoder) if file and file.is_file() else Reference({})
+    if given is not None:
+        own |= given if isinstance(given, Reference) else Reference.from_files(encoder, given)
+    return own if own.parts else None
 
 
 def create_ume_reward_wrapper(
@@ -531,6 +565,7 @@ def create_ume_reward_wrapper(
     name: str = "ume_reward",
     smiles_options: SmilesOptions | Mapping[str, bool] | None = None,
     long_sequences: LongSequences = "refuse",
+    reference: References | None = None,
 ) -> UmeReward:
     """Make a reward that TRL can call, ``GRPOTrainer(reward_funcs=create_ume_reward_wrapper(ume))``.
 
@@ -541,5 +576,5 @@ def create_ume_reward_wrapper(
     >>> valid > invalid == 0.0
     True
     """
-    function = UmeRewardFunction(ume_model, temperature, batch_size, scoring, smiles_options, long_sequences)
+    function = UmeRewardFunction(ume_model, temperature, batch_size, scoring, smiles_options, long_sequences, reference)
     return UmeReward(function, include_prompt, diversity, name)

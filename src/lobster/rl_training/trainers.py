@@ -4,18 +4,16 @@ How the set-up differs from TRL's defaults, and why (measurements: `docs/reward_
 
 1. ``scale_rewards="none"``: with rewards scaled within a group, a constant factor cancels and the reward temperature would
    mean nothing.
-2. ``beta=0.07``: the policy is anchored to where it started; without an anchor a likelihood reward ends in one molecule.
+2. ``beta=0.2``: the policy is anchored to where it started; without an anchor a likelihood reward ends in one molecule.
 3. What is no longer new pays less (`DiversityMemory`): each molecule pays once, and less as more like it come;
    ``diversity=False`` turns that off.
 4. A run that goes bad is stopped, and its best policy brought back (`RunGuard`); ``guard=False`` turns that off.
 5. ``mask_truncated_completions=True``: any prefix of a protein is a protein, and where cut ones were paid for, eight of ten
    completions ended up cut.
-6. A failure weighs no more than three spreads (`without_outliers`), and ``max_grad_norm=0.15``: a batch with one failure, 0 among
-   sevens, would have several times the gradient of one without.
-7. Proteins and genes are written of the letters that they were written of at the start, each as mixed and as long (`Composition`);
-   ``hold_composition=False`` turns that off.
-8. ``disable_dropout=True``: TRL generates in training mode.
-9. Without a GPU: ``use_cpu=True``, ``bf16=False`` and no activation checkpointing (bfloat16 ran 100 times slower than
+6. A failure weighs no more than three spreads (`without_outliers`), and ``max_grad_norm=0.15``: a batch with one failure would
+   have several times the gradient of one without.
+7. ``disable_dropout=True``: TRL generates in training mode.
+8. Without a GPU: ``use_cpu=True``, ``bf16=False`` and no activation checkpointing (bfloat16 ran 100 times slower than
    float32 on a CPU, and there is no memory to save).
 
 Whatever is passed wins. The optimum of this objective is policy₀ · exp(score / (temperature · beta)): a lower
@@ -23,11 +21,9 @@ temperature pulls harder towards what the encoder likes, a higher beta back to w
 """
 
 import inspect
-import json
 import logging
 import shutil
 from collections.abc import Callable, Mapping
-from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -37,7 +33,6 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallba
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, TrainOutput
 from trl import GRPOConfig, GRPOTrainer
 
-from lobster.constants import Modality
 from lobster.device import resolve_device
 from lobster.model import Ume
 from lobster.model.policies import (
@@ -56,12 +51,12 @@ from lobster.resume import (
     told_when_full,
     told_when_interrupted,
 )
+from lobster.rl_training.advantages import without_outliers
 from lobster.rl_training.checked_rewards import checked, raise_faults
 from lobster.rl_training.checks import as_dataset, check_batches, check_dataset, check_prompts, check_tokenizer
-from lobster.rl_training.composition import Composition, letters_of_tokens, without_outliers
 from lobster.rl_training.diversity import DiversityMemory
 from lobster.rl_training.guards import RunGuard
-from lobster.rl_training.reward_functions import Scoring, Temperature, UmeReward, create_ume_reward_wrapper
+from lobster.rl_training.reward_functions import References, Scoring, Temperature, UmeReward, create_ume_reward_wrapper
 from lobster.rl_training.run_settings import compare_settings, run_settings, save_settings
 from lobster.rl_training.top_sequences import TopSequences
 from lobster.scoring.function import nearest
@@ -73,15 +68,12 @@ Part = TypeVar("Part")
 
 DEFAULTS: dict[str, Any] = {
     "scale_rewards": "none",
-    "beta": 0.07,
+    "beta": 0.2,
     "max_grad_norm": 0.15,
     "mask_truncated_completions": True,
     "disable_dropout": True,
 }
 CPU_DEFAULTS: dict[str, Any] = {"use_cpu": True, "bf16": False, "activation_checkpointing": False}
-
-COMPOSITION_FILE = "composition.json"
-_START = 512  # completions that say what a policy's composition is at the start
 
 _CONFIG_FIELDS = frozenset(inspect.signature(GRPOConfig).parameters)
 _TRAINER_FIELDS = frozenset(inspect.signature(GRPOTrainer).parameters) - {
@@ -133,18 +125,30 @@ class _Budget(TrainerCallback):
                 )
 
 
+class _Remember(TrainerCallback):
+    """Writes what the reward remembers into each checkpoint, and last the run's settings, which say that it is whole."""
+
+    def __init__(self, trainer: "UmeGRPOTrainer"):
+        self.trainer = trainer
+
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if args.should_save:
+            folder = Path(args.output_dir) / f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}"
+            self.trainer.ume_reward.save(folder)
+            self.trainer.ume_reward.top_sequences.write(args.output_dir)
+            save_settings(folder, self.trainer.settings(), self.trainer.model)
+
+
 class UmeGRPOTrainer(GRPOTrainer):
     """TRL's `GRPOTrainer` whose checkpoints hold what the reward remembers, and whose evaluations leave that alone.
 
-    A failure is no louder than `without_outliers` lets it be, and what a policy writes letters of keeps its `Composition`.
-    Private names of TRL's trainer that are overridden: `_generate_and_score_completions`,
-    `_compute_loss`; of transformers': `_save_checkpoint`, `_load_from_checkpoint`.
+    A failure is no louder than `without_outliers` lets it be. Of TRL's private methods it overrides
+    `_generate_and_score_completions`.
 
     Args:
         args, kwargs: As of `trl.GRPOTrainer`.
         ume_reward: The reward, one of ``reward_funcs``.
         overwrite_output_dir: Whether the checkpoints of another run in ``output_dir`` are deleted.
-        hold_composition: Whether proteins and nucleotides are held to the letters of the start.
 
     Attributes:
         ume_reward: The reward, with its diversity memory and its top_sequences of the best sequences.
@@ -155,13 +159,12 @@ class UmeGRPOTrainer(GRPOTrainer):
         *args: Any,
         ume_reward: UmeReward,
         overwrite_output_dir: bool = False,
-        hold_composition: bool = False,
         **kwargs: Any,
     ):
-        self.ume_reward, self.hold_composition = ume_reward, hold_composition
+        self.ume_reward = ume_reward
         self.overwrite_output_dir = overwrite_output_dir
-        self._composition: Composition | None = None
         super().__init__(*args, **kwargs)
+        self.add_callback(_Remember(self))
 
     def train(self, resume_from_checkpoint: str | bool | None = None, *args: Any, **kwargs: Any) -> TrainOutput:
         """Train, and write the best sequences.
@@ -189,7 +192,12 @@ class UmeGRPOTrainer(GRPOTrainer):
                 shutil.rmtree(old)
         if start is not None and self._had_ended(start):
             return TrainOutput(self.state.global_step, 0.0, {})
-        with told_when_interrupted(folder, lambda: self.state.global_step), told_when_full(folder):
+        if start is not None:
+            compare_settings(start, self.settings(), self.model, self.is_world_process_zero())
+        policy: Any = self.model
+        size = sum(p.numel() * p.element_size() for p in policy.parameters() if p.requires_grad)
+        writing = told_when_full(folder, lambda: folder / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}", size)
+        with told_when_interrupted(folder, lambda: self.state.global_step), writing:
             output = super().train(None if start is None else str(start), *args, **kwargs)
         if self.args.should_save:
             self.ume_reward.top_sequences.write(folder)
@@ -213,7 +221,8 @@ class UmeGRPOTrainer(GRPOTrainer):
             )
         return True
 
-    def _settings(self) -> dict[str, Any]:
+    def settings(self) -> dict[str, Any]:
+        """Return what defines this run."""
         prompts = len(self.train_dataset) if isinstance(self.train_dataset, Dataset) else None
         others = [name for name in self.reward_func_names if name != self.ume_reward.__name__]
         args: Any = self.args
@@ -221,89 +230,14 @@ class UmeGRPOTrainer(GRPOTrainer):
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         batch = super()._generate_and_score_completions(inputs)
-        model: Any = self.model
         raise_faults(self.reward_funcs)
-        if not model.training:
+        model: Any = self.model
+        if not model.training:  # an evaluation, whose groups may be others
             return batch
         group: Any = self.num_generations
         advantages = without_outliers(self.accelerator.gather(batch["advantages"]), group)
-        if self.hold_composition and self._composition is None:
-            self.hold_composition = self._writes_letters()
-            if self.hold_composition:
-                self._composition = Composition(self._letters_at_the_start(inputs))
-        if self._composition is not None:
-            ids = batch["completion_ids"]
-            ended = torch.isin(ids, torch.tensor(self.eos_token_ids, device=ids.device))
-            written = ended.cumsum(1) - ended.long() == 0  # what was cut, too, which is not learned from
-            came = [self._count_letters(ids, mask) for mask in (batch["completion_mask"], written)]
-            learned, written = self.accelerator.gather(came)
-            advantages = self._composition.unexplained(learned, advantages, group)
-            self._composition.remember(written.sum(0))
-            self._metrics["train"]["composition/drift"].append(self._composition.largest_drift())
-            self._metrics["train"]["composition/unevenness"].append(self._composition.unevenness())
-            output = self.accelerator.unwrap_model(model).get_output_embeddings().weight
-            if output.requires_grad and not (self.is_deepspeed_enabled or self.is_fsdp_enabled):
-                self._composition.correct(output, self._letters, self._pace())
         first = self.accelerator.process_index * len(inputs)
         return batch | {"advantages": advantages[first : first + len(inputs)]}
-
-    def _pace(self) -> float:
-        """Return the learning rate as a share of the one that the schedule began with or warms up to."""
-        optimizer: Any = self.optimizer
-        group = optimizer.param_groups[0]
-        begun = group.get("initial_lr", group["lr"])
-        return float(group["lr"] / begun) if begun else 0.0
-
-    def _writes_letters(self) -> bool:
-        """Say whether most molecules of the first batch, of all processes, are proteins or nucleotides."""
-        modalities = self.ume_reward.modalities()
-        counts = torch.tensor([modalities.total(), modalities[Modality.SMILES]], device=self.accelerator.device)
-        molecules, smiles = self.accelerator.reduce(counts).tolist()
-        return molecules > 2 * smiles
-
-    def _letters_at_the_start(self, inputs: list[dict[str, Any]]) -> torch.Tensor:
-        """Return how often each letter comes in what the policy writes before it learns, (sequences, letters).
-
-        To prompts from all over the data set; of a stream, to those of the first batch.
-        """
-        rows, batch, processes = self.train_dataset, len(inputs), self.accelerator.num_processes
-        count = -(-_START // (batch * processes)) * batch * processes
-        if isinstance(rows, Dataset):
-            mine = range(self.accelerator.process_index, count, processes)
-            prompts = [rows[i * len(rows) // count]["prompt"] for i in mine]
-        else:
-            prompts = [row["prompt"] for row in inputs] * (count // (batch * processes))
-        came = []
-        for first in range(0, len(prompts), batch):
-            for completion in self._generate(prompts[first : first + batch])[1]:
-                ids = torch.tensor([completion], device=self.accelerator.device)
-                came.append(self._count_letters(ids, torch.ones_like(ids)))
-        return self.accelerator.gather(torch.cat(came))
-
-    @cached_property
-    def _letters(self) -> torch.Tensor:
-        """How often each letter comes in each token, (vocabulary, letters)."""
-        model: Any = self.model
-        return letters_of_tokens(self._tokenizer, model.config.get_text_config().vocab_size)
-
-    def _count_letters(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """Count the letters of completions, (batch, letters), float32: MPS has no float64."""
-        return (self._letters.float().to(ids.device)[ids] * mask[..., None]).sum(1)
-
-    def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
-        if self._composition is None:
-            return super()._compute_loss(model, inputs)
-        states: list[torch.Tensor] = []
-        decoder = self.accelerator.unwrap_model(model).get_decoder()
-        hook = decoder.register_forward_hook(lambda _, __, output: states.append(output.last_hidden_state.detach()))
-        loss = super()._compute_loss(model, inputs)
-        hook.remove()
-        mask = inputs["completion_mask"]
-        before = torch.cat(states)[:, -mask.shape[1] - 1 : -1]  # what each token of the completion was written from
-        total, tokens = self.accelerator.reduce(((before * mask[..., None]).sum((0, 1)), mask.sum()))
-        if tokens:
-            self._composition.hidden = total.cpu().double() / tokens.item()
-        return loss
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Evaluate without the memory: what was paid for in training pays here, and is not remembered."""
@@ -334,30 +268,6 @@ class UmeGRPOTrainer(GRPOTrainer):
         )
         (Path(str(args.output_dir)) / "README.md").write_text(card)
 
-    def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        # What the reward remembers goes first: trainer_state.json, written last, says that a checkpoint is whole.
-        output_dir = Path(self._get_output_dir(trial=trial))
-        folder = output_dir / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
-        policy: Any = self.model
-        size = sum(p.numel() * p.element_size() for p in policy.parameters() if p.requires_grad)
-        with told_when_full(output_dir, folder, size):
-            if self.args.should_save:
-                folder.mkdir(parents=True, exist_ok=True)
-                self.ume_reward.save(folder)
-                self.ume_reward.top_sequences.write(output_dir)
-                save_settings(folder, self._settings(), self.model)
-                if self._composition is not None:
-                    (folder / COMPOSITION_FILE).write_text(json.dumps(self._composition.state()))
-            super()._save_checkpoint(model, trial)
-
-    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        checkpoint = Path(resume_from_checkpoint)
-        compare_settings(checkpoint, self._settings(), self.model, self.is_world_process_zero())
-        self.ume_reward.load(checkpoint)
-        if (held := checkpoint / COMPOSITION_FILE).is_file() and self.hold_composition:
-            self._composition = Composition.restored(json.loads(held.read_text()))
-        super()._load_from_checkpoint(resume_from_checkpoint, model)
-
 
 def create_ume_grpo_trainer(
     model_path: str | Path | PreTrainedModel,
@@ -371,10 +281,10 @@ def create_ume_grpo_trainer(
     diversity: DiversityMemory | Mapping[str, Any] | bool = True,
     guard: RunGuard | Mapping[str, Any] | bool = True,
     scoring_budget: int | None = None,
-    hold_composition: bool = True,
     include_prompt: bool = False,
     smiles_options: SmilesOptions | Mapping[str, bool] | None = None,
     long_sequences: LongSequences = "refuse",
+    reference: References | None = None,
     reward_funcs: Any = None,
     batch_size: int | None = None,
     overwrite_output_dir: bool = False,
@@ -390,19 +300,19 @@ def create_ume_grpo_trainer(
             stream, a pandas DataFrame, or a list or Series of prompts.
         eval_dataset: Prompts to evaluate on; or several such by name.
         output_dir: Where checkpoints and the policy go. It must not hold another run.
-        reward_temperature: What the score is divided by; lower pushes harder. 0.1 suits SMILES, 0.01 proteins and 0.015 coding
-            sequences, whose scores are smaller and closer together; a mapping has one for each modality.
+        reward_temperature: What the score is divided by; lower pushes harder. One number, or a mapping with one for
+            each modality.
         reward_batch_size: Memory for scoring, in sequences of the encoder's `max_length`.
         scoring: What makes a score of a completion: a `ScoringFunction`, a mapping or YAML file that describes one; by default
             the pseudo-likelihood, lowered for sequences of low complexity.
         diversity: The memory that pays less for what is no longer new, or its arguments; False pays always the same.
         guard: What stops a run that goes bad, or its arguments; False lets it run.
         scoring_budget: Distinct sequences that may be scored before the run ends.
-        hold_composition: Whether a policy of proteins or nucleotides keeps writing each letter, and the end, as often as at
-            the start. It costs 512 completions before the first step.
         include_prompt: Whether the molecule is prompt and completion together.
         smiles_options: What makes a SMILES another molecule, or one at all; see `SmilesOptions`.
         long_sequences: ``"windows"`` scores proteins and genes beyond the encoder's `max_length`, ``"refuse"`` gives them 0.
+        reference: Real sequences, which say what is natural: a FASTA or SMILES file, or one for each modality; by default the
+            encoder's own.
         reward_funcs: More rewards, one or a list; ``reward_weights`` weighs them, the UME's first.
         batch_size: Another name for ``per_device_train_batch_size``.
         overwrite_output_dir: Whether the checkpoints of another run in ``output_dir`` are deleted when training begins.
@@ -452,6 +362,7 @@ def create_ume_grpo_trainer(
         scoring,
         smiles_options=smiles_options,
         long_sequences=long_sequences,
+        reference=reference,
     )
     callbacks = list(extras.pop("callbacks", None) or [])
     if watch is not None:
@@ -470,7 +381,6 @@ def create_ume_grpo_trainer(
         callbacks=callbacks,
         ume_reward=reward,
         overwrite_output_dir=overwrite_output_dir,
-        hold_composition=hold_composition,
         **extras,
     )
     for name, part in data.items():

@@ -1,13 +1,15 @@
-"""Scores of molecules made of parts: descriptors, alerts, motifs, complexity, each in [0, 1], joined into one."""
+"""Scores of molecules made of parts: what is natural beside real sequences, descriptors, alerts, motifs, each in [0, 1], joined into one."""
 
 from lobster.scoring.complexity import complexity
 from lobster.scoring.function import Component, ScoringError, ScoringFunction, default_scoring
+from lobster.scoring.reference import Reference
 from lobster.scoring.transforms import DoubleSigmoid, Linear, Sigmoid, Step
 
 __all__ = [
     "Component",
     "DoubleSigmoid",
     "Linear",
+    "Reference",
     "ScoringError",
     "ScoringFunction",
     "Sigmoid",

@@ -19,6 +19,7 @@ from lobster.constants import Modality
 from lobster.scoring import biopolymers, molecules
 from lobster.scoring.complexity import complexity
 from lobster.scoring.parameters import fit, number, signature
+from lobster.scoring.reference import ENVIRONMENTS, MEASURES, NATURALNESS, TYPICALITY
 from lobster.scoring.transforms import TRANSFORMS, Transform
 
 PSEUDO_LIKELIHOOD = "pseudo_likelihood"
@@ -60,6 +61,7 @@ _MEASURES: dict[Modality, dict[str, Measure]] = {
         for f in (
             biopolymers.gc_content,
             biopolymers.open_reading_frame,
+            biopolymers.reading_frame,
             biopolymers.forbidden_sites,
             biopolymers.motifs,
         )
@@ -68,7 +70,15 @@ _MEASURES: dict[Modality, dict[str, Measure]] = {
 for _modality, _measures in _MEASURES.items():
     _measures["complexity"] = partial(complexity, modality=_modality)
 _UNIT = {PSEUDO_LIKELIHOOD, "complexity", "qed", "alerts", "similarity", "substructures", "aromaticity"}
-_UNIT |= {"secondary_structure", "motifs", "gc_content", "open_reading_frame", "forbidden_sites"}
+_UNIT |= {
+    "secondary_structure",
+    "motifs",
+    "gc_content",
+    "open_reading_frame",
+    "reading_frame",
+    "forbidden_sites",
+    *MEASURES,
+}
 _EXAMPLES = {Modality.SMILES: "CCO", Modality.AMINO_ACID: "MKTAYIAK", Modality.NUCLEOTIDE: "atggcctaa"}
 
 
@@ -78,14 +88,15 @@ class ScoringError(ValueError):
 
 def kinds() -> list[str]:
     """Return the names of all components that exist."""
-    return [PSEUDO_LIKELIHOOD, *sorted({name for measures in _MEASURES.values() for name in measures})]
+    return [PSEUDO_LIKELIHOOD, *MEASURES, *sorted({name for measures in _MEASURES.values() for name in measures})]
 
 
 class Component:
     """One component of a score: a measure of a sequence, and what its value is worth.
 
     Args:
-        kind: ``pseudo_likelihood`` (the UME's), ``complexity``, the name of a function in `lobster.scoring.molecules` or
+        kind: ``pseudo_likelihood`` (the UME's); ``naturalness``, ``environments``, ``typicality`` (beside real sequences:
+            `lobster.scoring.reference`); ``complexity``; the name of a function in `lobster.scoring.molecules` or
             `lobster.scoring.biopolymers`, or any function from a sequence in its normal form to a number (in YAML its dotted
             name, ``my_module.my_function``; the module may lie in the folder one stands in, or beside the YAML file).
         name: What it is called in metrics and tables; the kind's name by default.
@@ -123,7 +134,7 @@ class Component:
         self.name = default if name is None else name
         if not (isinstance(self.name, str) and self.name):
             raise ScoringError(f"{default}: name is {name!r}, expected text")
-        if self.name in RESERVED_NAMES or (self.name == PSEUDO_LIKELIHOOD != kind):
+        if self.name in RESERVED_NAMES or (self.name in (PSEUDO_LIKELIHOOD, *MEASURES) and self.name != kind):
             raise ScoringError(f"a component cannot be called {self.name!r}, which tables and metrics use: rename it")
         if role not in ROLES:
             raise ScoringError(f"{self.name}: role is {role!r}, expected one of {', '.join(ROLES)}")
@@ -180,16 +191,29 @@ class Component:
 
     def applies_to(self, modality: Modality) -> bool:
         """Say whether sequences of a modality are measured."""
-        return self.kind == PSEUDO_LIKELIHOOD or modality in self.measures
+        if self.kind == ENVIRONMENTS:
+            return modality is Modality.SMILES
+        return self.kind in (PSEUDO_LIKELIHOOD, *MEASURES) or modality in self.measures
 
-    def measure(self, sequence: str, modality: Modality, pseudo_likelihood: float) -> float:
+    def measure(
+        self,
+        sequence: str,
+        modality: Modality,
+        pseudo_likelihood: float,
+        beside_reference: Mapping[str, float] | None = None,
+    ) -> float:
         """Return the value for a sequence, before the transform.
 
         Raises:
             TypeError: The measure returned no number; and whatever it raises itself.
+            ValueError: It needs a reference, and there is none of the modality.
         """
         if self.kind == PSEUDO_LIKELIHOOD:
             return pseudo_likelihood
+        if self.kind in MEASURES:
+            if beside_reference is None:
+                raise ValueError(f"there is no reference of {modality} sequences: pass reference=FILE of real ones")
+            return beside_reference[str(self.kind)]
         return _as_float(self.measures[modality](sequence, **self.parameters))
 
     def version(self) -> Hashable:
@@ -298,20 +322,32 @@ class ScoringFunction:
 
     @property
     def uses_ume(self) -> bool:
-        """Whether a component asks for the pseudo-likelihood."""
-        return any(component.kind == PSEUDO_LIKELIHOOD for component in self.components)
+        """Whether a component asks for what the encoder finds."""
+        return any(component.kind in (PSEUDO_LIKELIHOOD, *MEASURES) for component in self.components)
+
+    @property
+    def uses_reference(self) -> bool:
+        """Whether a component asks what a sequence is beside real ones."""
+        return any(component.kind in MEASURES for component in self.components)
 
     def version(self) -> Hashable:
         """Return something that differs once a file among the parameters has changed, and scores with it."""
         return tuple(component.version() for component in self.components)
 
-    def __call__(self, sequence: str, modality: Modality | str, pseudo_likelihood: float = math.nan) -> Score | None:
+    def __call__(
+        self,
+        sequence: str,
+        modality: Modality | str,
+        pseudo_likelihood: float = math.nan,
+        beside_reference: Mapping[str, float] | None = None,
+    ) -> Score | None:
         """Score a sequence in its normal form; None where no component is about its modality.
 
         Args:
             sequence: Canonical SMILES, upper-case residues or lower-case bases.
             modality: What it is.
             pseudo_likelihood: The UME's, in (0, 1]; needed where a component asks for it.
+            beside_reference: What `ModalityReference.measure` finds; likewise.
         """
         modality = Modality(modality)
         score = Score(total=1.0)
@@ -319,7 +355,7 @@ class ScoringFunction:
         for component in self.components:
             if not component.applies_to(modality):
                 continue
-            value, part, error = self._measure(component, sequence, modality, pseudo_likelihood)
+            value, part, error = self._measure(component, sequence, modality, pseudo_likelihood, beside_reference)
             score.values[component.name], score.parts[component.name] = value, part
             if error:
                 score.errors[component.name] = error
@@ -339,11 +375,16 @@ class ScoringFunction:
         return score
 
     def _measure(
-        self, component: Component, sequence: str, modality: Modality, likelihood: float
+        self,
+        component: Component,
+        sequence: str,
+        modality: Modality,
+        likelihood: float,
+        beside_reference: Mapping[str, float] | None,
     ) -> tuple[float, float, str]:
         """Return a component's value and score, and what was wrong with them."""
         try:
-            value = component.measure(sequence, modality, likelihood)
+            value = component.measure(sequence, modality, likelihood, beside_reference)
             part = _as_float(component.transform(value)) if component.transform else value
             if not (math.isfinite(value) and -TOLERANCE <= part <= 1 + TOLERANCE):
                 raise ValueError(f"its value is {value}, its score {part}: expected a finite number, a score in [0, 1]")
@@ -360,9 +401,22 @@ class ScoringFunction:
         return value, min(1.0, max(0.0, part)), ""
 
 
-def default_scoring() -> ScoringFunction:
-    """Return the score that is used where none is named: the pseudo-likelihood, filtered by complexity."""
-    return ScoringFunction([Component(PSEUDO_LIKELIHOOD), Component("complexity", role="filter")])
+def default_scoring(reference: bool = True) -> ScoringFunction:
+    """Return the score that is used where none is named.
+
+    How natural a sequence is beside real ones, and of SMILES how common its atoms' surroundings are, by their geometric mean, the former twice;
+    little where it is less than real sequences are, or no coding sequence that can be read to its end.
+
+    Args:
+        reference: Whether there is a reference; without one it is the pseudo-likelihood, lowered by `complexity`.
+
+    >>> [component.name for component in default_scoring().components]
+    ['naturalness', 'environments', 'typicality', 'reading_frame']
+    """
+    if not reference:
+        return ScoringFunction([Component(PSEUDO_LIKELIHOOD), Component("complexity", role="filter")])
+    parts = [Component(NATURALNESS, weight=2), Component(ENVIRONMENTS)]
+    return ScoringFunction([*parts, Component(TYPICALITY, role="filter"), Component("reading_frame", role="filter")])
 
 
 class _Loader(yaml.SafeLoader):

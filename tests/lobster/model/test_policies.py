@@ -28,6 +28,7 @@ from transformers import (
 
 from lobster.evaluation import sample
 from lobster.model.policies import find_policy, load_policy
+from lobster.resume import SETTINGS_FILE
 
 peft = pytest.importorskip("peft")
 
@@ -129,7 +130,8 @@ def test_a_policy_without_a_tokenizer_says_so(tiny_policy, tmp_path):
 
 def test_the_folder_of_an_unfinished_run_names_its_checkpoint(tiny_policy, tmp_path):
     checkpoint = Path(shutil.copytree(tiny_policy, tmp_path / "checkpoint-20"))
-    (checkpoint / "trainer_state.json").write_text("{}")
+    for last in ("trainer_state.json", SETTINGS_FILE):
+        (checkpoint / last).write_text("{}")
     AutoTokenizer.from_pretrained(tiny_policy).save_pretrained(tmp_path)
     with pytest.raises(ValueError, match=r"no config\.json .*: its last checkpoint is .*checkpoint-20"):
         load_policy(tmp_path)

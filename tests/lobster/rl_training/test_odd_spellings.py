@@ -14,6 +14,7 @@ from lobster.rl_training import DiversityMemory, create_ume_reward_wrapper
 from lobster.rl_training.completions import read_completion
 from lobster.scoring import Component, ScoringFunction
 from lobster.scoring.function import _UNIT, kinds
+from lobster.scoring.reference import MEASURES
 from lobster.sequences import SmilesOptions, normal_form
 from lobster.sequences.chemistry import IDENTITIES
 from lobster.tokenization.vocabulary import SMILES_PATTERN
@@ -98,7 +99,7 @@ def test_odd_spellings(tiny_ume, modality: Modality):
             forms.add(form)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                score = scoring(form, modality, pseudo_likelihood=0.5)
+                score = scoring(form, modality, 0.5, dict.fromkeys(MEASURES, 0.5))
             numbers = [score.total, *score.parts.values(), *score.values.values()]
             assert all(map(math.isfinite, numbers)) or set(form) <= set("XBZUO"), (form, score)
         if number % 5 == 0:

@@ -16,8 +16,7 @@ from transformers import AutoModelForCausalLM, TrainerCallback
 from trl import GRPOTrainer
 
 from lobster.model import Ume
-from lobster.model.checkpoints import find_model
-from lobster.resume import last_checkpoint
+from lobster.resume import checkpoints, last_checkpoint
 from lobster.rl_training import DiversityMemory, create_ume_grpo_trainer, train_ume_grpo
 
 SMALL = {
@@ -184,60 +183,6 @@ def test_a_resumed_run_ends_like_an_unbroken_one(tiny_policy, tiny_ume_folder, p
     assert resumed.ume_reward.diversity._seen == whole.ume_reward.diversity._seen
 
 
-def test_a_held_composition_resumes_as_it_was(tiny_ume_folder, tmp_path):
-    proteins = Dataset.from_dict({"prompt": [""] * 8, "modality": ["amino_acid"] * 8})
-    changes = {"mask_truncated_completions": False, "learning_rate": 1e-3}
-    whole = run("protein-policy-3M", tiny_ume_folder, proteins, tmp_path / "whole", **changes)
-    shutil.copytree(tmp_path / "whole" / "checkpoint-2", tmp_path / "broken" / "checkpoint-2")
-    changes["resume_from_checkpoint"] = True
-    run("protein-policy-3M", tiny_ume_folder, proteins, tmp_path / "broken", **changes)
-    assert same(parameters(tmp_path / "whole"), parameters(tmp_path / "broken"))
-    assert all({"composition/drift", "composition/unevenness"} <= entry.keys() for entry in whole.state.log_history[:4])
-    (tmp_path / "broken" / "checkpoint-2" / "composition.json").unlink()
-    shutil.rmtree(tmp_path / "broken" / "checkpoint-4")
-    run("protein-policy-3M", tiny_ume_folder, proteins, tmp_path / "broken", **changes)
-    assert not same(parameters(tmp_path / "whole"), parameters(tmp_path / "broken"))
-
-
-def test_with_peft_letters_are_taken_from_the_advantages_and_the_output_layer_is_left_alone(tiny_ume, tmp_path):
-    peft = pytest.importorskip("peft")
-    trainer = create_ume_grpo_trainer(
-        "protein-policy-3M",
-        tiny_ume,
-        Dataset.from_dict({"prompt": [""] * 8, "modality": ["amino_acid"] * 8}),
-        output_dir=tmp_path,
-        peft_config=peft.LoraConfig(r=2, target_modules=["q_proj"], task_type="CAUSAL_LM"),
-        **SMALL,
-    )
-    before = trainer.model.get_output_embeddings().weight.clone()
-    trainer.train()
-    assert all("composition/drift" in entry for entry in trainer.state.log_history[:2])
-    assert torch.equal(before, trainer.model.get_output_embeddings().weight)
-
-
-@pytest.mark.parametrize("stream", [False, True])
-def test_the_start_of_a_composition_is_what_all_prompts_are_answered(stream, tiny_ume, tmp_path):
-    starts = ["M" + first + second for first in "ACDEFGHIKL" for second in "ACDEFGHIKL"]
-    rows = Dataset.from_dict({"prompt": starts, "modality": ["amino_acid"] * 100})
-    trainer = create_ume_grpo_trainer(
-        "protein-policy-3M", tiny_ume, rows.to_iterable_dataset() if stream else rows, output_dir=tmp_path, **SMALL
-    )
-    asked, generate = [], trainer._generate
-    trainer._generate = lambda prompts: (asked.append(prompts), generate(prompts))[1]
-    trainer.train()
-    before = asked[1 : -(SMALL["max_steps"] - 1)]  # between the first batch and the second
-    assert sum(map(len, before)) == 512
-    assert {len(prompts) for prompts in before} == {SMALL["per_device_train_batch_size"]}
-    answered = {prompt for prompts in before for prompt in prompts}
-    assert answered == set(asked[0]) if stream else answered == set(starts)
-
-
-def test_the_composition_of_smiles_is_not_held(tiny_policy, tiny_ume, prompts, tmp_path):
-    trainer = create_ume_grpo_trainer(tiny_policy, tiny_ume, prompts, output_dir=tmp_path, **SMALL)
-    trainer.train()
-    assert not any("composition/drift" in entry for entry in trainer.state.log_history)
-
-
 def test_a_killed_run_resumes_to_the_same_result(tiny_policy, tiny_ume_folder, prompts, tmp_path):
     script = tmp_path / "run.py"
     script.write_text(
@@ -256,7 +201,7 @@ def test_a_killed_run_resumes_to_the_same_result(tiny_policy, tiny_ume_folder, p
     )
     process = subprocess.Popen([sys.executable, script, tmp_path / "killed"])
     deadline = time.monotonic() + 120
-    while not (tmp_path / "killed" / "checkpoint-6" / "trainer_state.json").exists():
+    while not any(step >= 6 for step in checkpoints(tmp_path / "killed")):
         assert process.poll() is None, "the run ended before it could be killed"
         assert time.monotonic() < deadline, "no checkpoint came"
         time.sleep(0.05)
@@ -347,9 +292,7 @@ def test_a_lower_temperature_pushes_harder(tiny_policy, tiny_ume, prompts, tmp_p
     assert moved(0.01) > 5 * moved(0.1) > 0
 
 
-@pytest.mark.parametrize("modality", ["SMILES", "amino_acid"])
-def test_two_processes_train_one_policy(modality, tiny_policy, tiny_ume_folder, tmp_path):
-    policy = tiny_policy if modality == "SMILES" else find_model("protein-policy-3M")
+def test_two_processes_train_one_policy(tiny_policy, tiny_ume_folder, tmp_path):
     script = tmp_path / "both.py"
     script.write_text(
         textwrap.dedent(
@@ -359,12 +302,12 @@ def test_two_processes_train_one_policy(modality, tiny_policy, tiny_ume_folder, 
             from datasets import Dataset
             from lobster.rl_training import train_ume_grpo
 
-            prompts = Dataset.from_dict({{"prompt": [""] * 8, "modality": [{modality!r}] * 8}})
-            trainer = train_ume_grpo({str(policy)!r}, {str(tiny_ume_folder)!r}, prompts, device="cpu",
+            prompts = Dataset.from_dict({{"prompt": [""] * 8, "modality": ["SMILES"] * 8}})
+            trainer = train_ume_grpo({str(tiny_policy)!r}, {str(tiny_ume_folder)!r}, prompts, device="cpu",
                                      output_dir=sys.argv[1], mask_truncated_completions=False, **{SMALL!r})
-            rank, held = trainer.accelerator.process_index, trainer._composition
+            rank = trainer.accelerator.process_index
             output = trainer.accelerator.unwrap_model(trainer.model).get_output_embeddings().weight
-            facts = [sorted(trainer.ume_reward.diversity._seen), output.sum().item(), held and held.state()]
+            facts = [sorted(trainer.ume_reward.diversity._seen), output.sum().item()]
             with open(f"{{sys.argv[1]}}/rank{{rank}}.json", "w") as out:
                 json.dump([trainer.accelerator.num_processes, *facts], out)
             PartialState().destroy_process_group()
@@ -372,12 +315,12 @@ def test_two_processes_train_one_policy(modality, tiny_policy, tiny_ume_folder, 
         )
     )
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port=0", "--standalone"]
-    subprocess.run([*command, str(script), str(tmp_path / "out")], check=True, capture_output=True, timeout=300)
+    arguments = [*command, str(script), str(tmp_path / "out")]
+    subprocess.run(arguments, capture_output=True, timeout=300)  # gloo may abort at the very end
     one, other = (json.loads((tmp_path / "out" / f"rank{rank}.json").read_text()) for rank in (0, 1))
     assert one == other
     assert one[0] == 2
-    assert bool(one[-1]) == (modality == "amino_acid")
-    assert not same(parameters(tmp_path / "out"), parameters(policy))
+    assert not same(parameters(tmp_path / "out"), parameters(tiny_policy))
 
 
 def test_the_ume_of_a_trainer_is_frozen(tiny_policy, tiny_ume_folder, prompts, tmp_path):

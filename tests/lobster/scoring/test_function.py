@@ -104,8 +104,8 @@ def test_each_modality_is_asked_for_its_own_components():
     assert ScoringFunction([Component("qed")])("MKT", Modality.AMINO_ACID, 0.5) is None
 
 
-def test_the_default_is_the_pseudo_likelihood_of_what_is_complex_enough():
-    scoring = default_scoring()
+def test_without_a_reference_the_default_is_the_pseudo_likelihood_of_what_is_complex_enough():
+    scoring = default_scoring(reference=False)
     assert scoring(ASPIRIN, Modality.SMILES, 0.37).total == pytest.approx(0.37)
     assert scoring("CCCCCCCCCCCCCCCC", Modality.SMILES, 0.37).total == pytest.approx(0.0037)
 

@@ -1,0 +1,286 @@
+"""What real sequences are like to an encoder: the measure of what is natural, and of what is typical."""
+
+import json
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from lobster.constants import Modality
+from lobster.model import Ume
+from lobster.scoring.environments import Environments
+from lobster.scoring.null_model import NullModel
+from lobster.sequences import _detect_modality, normal_form, read_sequences
+
+logger = logging.getLogger(__name__)
+
+REFERENCE_FILE = "reference.json"  # in an encoder's folder
+NATURALNESS, ENVIRONMENTS, TYPICALITY = "naturalness", "environments", "typicality"
+MEASURES = (NATURALNESS, ENVIRONMENTS, TYPICALITY)
+
+# Sequences that an encoder reads to know what it finds of real ones; frequencies are counted over `_COUNTED` of them.
+_READ = {Modality.SMILES: 2000, Modality.AMINO_ACID: 300, Modality.NUCLEOTIDE: 200}
+_COUNTED = {Modality.SMILES: 100_000, Modality.AMINO_ACID: 5_000, Modality.NUCLEOTIDE: 3_000}
+_RARE = 1e-4  # events and environments of a smaller share of the sequences are not kept
+# Quantile of what the null model makes of real sequences, above which it counts against a sequence: what is stranger to it gains nothing.
+_FORESEEN = {Modality.SMILES: 0.75, Modality.AMINO_ACID: 0.5, Modality.NUCLEOTIDE: 0.5}
+_FULL = 0.9  # quantile from which on more is not better: what real sequences hardly reach is no sign of being real
+_LOWEST = 0.005  # quantile of real sequences where a floor lies …
+_MARGIN = 0.25  # … and how much lower, in parts of its logarithmic distance to the median
+_STEEPNESS = 8  # power of how far below a floor a sequence is
+_LEAST = 0.01  # of a typicality: any molecule is better than none
+# What an encoder is known again by: aspirin, and the first letters of ubiquitin and of the gene of human insulin.
+_PROBES = {
+    Modality.SMILES: "CC(=O)Oc1ccccc1C(=O)O",
+    Modality.AMINO_ACID: "MQIFVKTLTGKTITLEVEPSDTIENVKAKIQDKEG",
+    Modality.NUCLEOTIDE: "atggccctgtggatgcgcctcctgcccctgctg",
+}
+_TOLERANCE = 0.02  # nats a token by which another machine or precision may read a sequence otherwise
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Puts a measure on the scale of the reference: 0.25, 0.5 and 0.75 where a quarter, half and three quarters of it are.
+
+    It is logistic between and beyond, and no higher than at ``full``.
+
+    >>> scale = Scale.of([0.0, 1.0, 2.0, 3.0, 4.0])
+    >>> [round(scale(x), 2) for x in (-2, 1, 2, 3, 99)]
+    [0.01, 0.25, 0.5, 0.75, 0.85]
+    """
+
+    lower: float
+    middle: float
+    upper: float
+    full: float
+
+    @classmethod
+    def of(cls, values: Sequence[float] | np.ndarray) -> Self:
+        """Return the scale of a reference's values."""
+        return cls(*(float(q) for q in np.quantile(values, [0.25, 0.5, 0.75, _FULL])))
+
+    def __call__(self, value: float) -> float:
+        value = min(value, self.full)
+        width = self.middle - self.lower if value < self.middle else self.upper - self.middle
+        z = math.log(3) * (value - self.middle) / max(width, 1e-6)
+        return 1 / (1 + math.exp(min(-z, 700.0)))
+
+
+@dataclass
+class ModalityReference:
+    """What an encoder finds of the real sequences of a modality.
+
+    With s̄ the mean over a sequence's tokens of −log p(token | rest), its surprise, and n̄ that of the null model, in nats:
+
+    - ``naturalness``: the gain min(n̄, n) − s̄ over the null model, on the reference's `Scale`; n is the median of n̄ in the
+      reference, of SMILES its lower quartile. So a sequence loses by being more foreseeable than most real ones, and gains nothing by
+      being stranger than they are.
+    - ``environments``, of SMILES: how common the surroundings of its atoms are in the reference, on its scale.
+    - ``typicality``: 1 where s̄, the surprise in all and the number of tokens are no less than almost all real sequences have;
+      below that the worst of the three, as a share of its floor, to the power of 8, and 0.01 at least.
+
+    The M that proteins start with counts for nothing.
+
+    Attributes:
+        null: The null model.
+        usual_null: −n: what it makes of a token of usual sequences.
+        gain: The scale of the gain.
+        floors: Least surprise of a token, surprise in all (nats), and tokens.
+        probe: A sequence, and the mean log-probability that the encoder has given it.
+        environments, commonness: Those of SMILES, and their scale.
+    """
+
+    null: NullModel
+    usual_null: float
+    gain: Scale
+    floors: tuple[float, float, float]
+    probe: tuple[str, float]
+    environments: Environments | None = None
+    commonness: Scale | None = None
+
+    def measure(self, sequence: str, tokens: Sequence[str], log_probabilities: np.ndarray) -> dict[str, float]:
+        """Return the value of each measure, in [0, 1], by name.
+
+        Args:
+            sequence: In its normal form.
+            tokens: The encoder's, without special ones.
+            log_probabilities: Of each token, given the rest, (tokens,), in nats.
+        """
+        gain, *reached = _facts(
+            self.null, self.usual_null, *_without_start(self.null.modality, tokens, log_probabilities)
+        )
+        ratios = [
+            max(value, 0.0) / floor if floor > 0 else 1.0 for value, floor in zip(reached, self.floors, strict=True)
+        ]
+        found = {NATURALNESS: self.gain(gain), TYPICALITY: max(_LEAST, min(1.0, *ratios) ** _STEEPNESS)}
+        if self.environments is not None and self.commonness is not None:
+            found[ENVIRONMENTS] = self.commonness(self.environments.commonness(sequence))
+        return found
+
+
+class Reference:
+    """Real sequences, as an encoder finds them, of one or several modalities.
+
+    Args:
+        parts: The reference of each modality.
+    """
+
+    def __init__(self, parts: Mapping[Modality, ModalityReference]):
+        self.parts = dict(parts)
+
+    @classmethod
+    def of(cls, encoder: Ume, sequences: Mapping[Modality | str, Sequence[str]], seed: int = 0) -> Self:
+        """Let an encoder read real sequences: of each modality a random 2,000 SMILES, 300 proteins or 200 coding sequences.
+
+        Sequences that are unreadable, or longer than the encoder's `max_length`, are left out.
+
+        Raises:
+            ValueError: Fewer than 20 of a modality are left.
+        """
+        return cls({Modality(m): _read(encoder, Modality(m), some, seed) for m, some in sequences.items()})
+
+    @classmethod
+    def from_files(cls, encoder: Ume, files: str | Path | Mapping[Any, str | Path]) -> Self:
+        """Let an encoder read files of real sequences, FASTA or SMILES.
+
+        Args:
+            encoder: The encoder.
+            files: One file, of the modality that most of its sequences look like, or a file for each modality.
+
+        Raises:
+            ValueError, FileNotFoundError: A file is not there, or holds fewer than 20 sequences that can be read.
+        """
+        if not isinstance(files, Mapping):
+            files = {_modality_of(read_sequences(files), files): files}
+        return cls.of(encoder, {modality: read_sequences(file) for modality, file in files.items()})
+
+    def save(self, file: str | Path) -> None:
+        """Write it as JSON."""
+        Path(file).write_text(json.dumps({m.value: _to_json(part) for m, part in self.parts.items()}) + "\n")
+
+    @classmethod
+    def load(cls, file: str | Path, encoder: Ume) -> Self:
+        """Read what `save` wrote, for the encoder that it was made with.
+
+        Raises:
+            ValueError: The file is damaged, or the encoder finds another likelihood than the one that made it.
+        """
+        try:
+            found = json.loads(Path(file).read_text())
+            parts = {Modality(name): _from_json(Modality(name), part) for name, part in found.items()}
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise ValueError(f"{file} is no reference: {type(error).__name__}: {error}; write it anew") from error
+        for modality, part in parts.items():
+            sequence, expected = part.probe
+            now = float(encoder.token_log_probabilities([sequence], modality)[0].mean())
+            if abs(now - expected) > _TOLERANCE:
+                raise ValueError(
+                    f"{file} was written with another encoder: it gives {sequence[:20]}… {now:.3f} nats a token, expected "
+                    f"{expected:.3f}; pass reference=FILE, the FASTA or SMILES file of real sequences"
+                )
+        return cls(parts)
+
+    def __or__(self, other: "Reference") -> "Reference":
+        return Reference(self.parts | other.parts)
+
+
+def _read(encoder: Ume, modality: Modality, sequences: Sequence[str], seed: int) -> ModalityReference:
+    order = np.random.default_rng(seed).permutation(len(sequences))[: _COUNTED[modality]]
+    normal = [form for i in order if (form := normal_form(sequences[i], modality))]
+    least = max(1, round(_RARE * len(normal)))
+    read, surprises = _readable(encoder, modality, normal[: 2 * _READ[modality]], _READ[modality])
+    if len(read) < 20:
+        raise ValueError(
+            f"{len(read)} {modality} sequences of {len(sequences)} can be read: a reference needs 20 at least"
+        )
+    tokens = [encoder.tokens(s, modality) for s in read]
+    counted = tokens if len(normal) <= len(read) else [encoder.tokens(s, modality) for s in normal]
+    null = NullModel.of(counted, modality, least)
+    own = [_without_start(modality, t, p) for t, p in zip(tokens, surprises, strict=True)]
+    usual = float(np.quantile([null.log_probability(t) for t, _ in own], _FORESEEN[modality]))
+    facts = np.array([_facts(null, usual, t, p) for t, p in own])
+    part = ModalityReference(
+        null=null,
+        usual_null=usual,
+        gain=Scale.of(facts[:, 0]),
+        floors=tuple(_floor(column) for column in facts[:, 1:].T),  # type: ignore[arg-type]
+        probe=(_PROBES[modality], float(encoder.token_log_probabilities([_PROBES[modality]], modality)[0].mean())),
+    )
+    if modality is Modality.SMILES:
+        part.environments = Environments.of(normal, least)
+        part.commonness = Scale.of([part.environments.commonness(s, known=True) for s in read])
+    return part
+
+
+def _readable(
+    encoder: Ume, modality: Modality, sequences: Sequence[str], count: int
+) -> tuple[list[str], list[np.ndarray]]:
+    """Return the first sequences that the encoder reads, and the log-probabilities of their tokens."""
+    found = encoder.token_log_probabilities(sequences[:count], modality, errors="null")
+    kept = [(s, p) for s, p in zip(sequences[:count], found, strict=True) if len(p)]
+    return [s for s, _ in kept], [p for _, p in kept]
+
+
+def _without_start(modality: Modality, tokens: Sequence[str], values: np.ndarray) -> tuple[Sequence[str], np.ndarray]:
+    """Leave out the M that a protein starts with, unless it is all that there is."""
+    starts = modality is Modality.AMINO_ACID and len(tokens) > 1 and tokens[0] == "M"
+    return (tokens[1:], values[1:]) if starts else (tokens, values)
+
+
+def _facts(
+    null: NullModel, usual: float, tokens: Sequence[str], log_p: np.ndarray
+) -> tuple[float, float, float, float]:
+    """Return the gain over the null model, the surprise of a token and in all, and the number of tokens."""
+    mean = float(log_p.mean())
+    return mean - max(null.log_probability(tokens), usual), -mean, -mean * len(tokens), float(len(tokens))
+
+
+def _floor(values: np.ndarray) -> float:
+    lowest, middle = np.quantile(values, [_LOWEST, 0.5])
+    return float(lowest * (lowest / middle) ** _MARGIN) if lowest > 0 else 0.0
+
+
+def _modality_of(sequences: Sequence[str], file: str | Path) -> Modality:
+    votes: dict[Modality, int] = {}
+    for sequence in sequences[:200]:
+        try:
+            modality = _detect_modality(sequence)
+        except ValueError:
+            continue
+        votes[modality] = votes.get(modality, 0) + 1
+    if not votes:
+        raise ValueError(f"{file}: none of its first sequences is a SMILES, a protein, or DNA or RNA")
+    return max(votes, key=votes.__getitem__)
+
+
+def _to_json(part: ModalityReference) -> dict[str, Any]:
+    written: dict[str, Any] = {
+        "probe": part.probe,
+        "usual_null": part.usual_null,
+        "gain": asdict(part.gain),
+        "floors": part.floors,
+        "null": {" ".join(event): count for event, count in part.null.counts.items()},
+    }
+    if part.environments is not None and part.commonness is not None:
+        written["commonness"] = asdict(part.commonness)
+        written["environments"] = {"size": part.environments.size, "counts": part.environments.counts}
+    return written
+
+
+def _from_json(modality: Modality, written: Mapping[str, Any]) -> ModalityReference:
+    part = ModalityReference(
+        null=NullModel(modality, {tuple(event.split(" ")): count for event, count in written["null"].items()}),
+        usual_null=written["usual_null"],
+        gain=Scale(**written["gain"]),
+        floors=tuple(written["floors"]),
+        probe=tuple(written["probe"]),
+    )
+    if "environments" in written:
+        counts = {int(environment): count for environment, count in written["environments"]["counts"].items()}
+        part.environments = Environments(written["environments"]["size"], counts)
+        part.commonness = Scale(**written["commonness"])
+    return part

@@ -29,11 +29,11 @@ from lobster.model.checkpoints import find_model
 from lobster.rl_training import UmeRewardFunction, create_ume_grpo_trainer
 from lobster.sequences import read_sequences
 
-# Policies, reward temperatures of half to twice the spread of the scores of what they write, and learning rates.
+# Policies, reward temperatures, and learning rates.
 POLICIES = {
     Modality.SMILES: ("smiles-policy-3M", 0.1, 5e-4),
-    Modality.AMINO_ACID: ("protein-policy-3M", 0.01, 2.5e-4),
-    Modality.NUCLEOTIDE: ("coding-policy-3M", 0.015, 2.5e-4),
+    Modality.AMINO_ACID: ("protein-policy-3M", 0.1, 2.5e-4),
+    Modality.NUCLEOTIDE: ("coding-policy-3M", 0.1, 2.5e-4),
 }
 REJECTION = (0.5, 0.25, 0.15, 0.1)
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -45,7 +45,6 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "beta 0.5": {"beta": 0.5},
     "no scaffolds": {"diversity": {"floor": 1.0}},
     "no crowding": {"diversity": {"crowding": 0.0}},
-    "composition not held": {"hold_composition": False},
     "floor 0.85": {"diversity": {"floor": 0.85}},
     "full buckets of 200 pay nothing": {"diversity": {"bucket_size": 200, "decay": "hard", "floor": 0.0}},
     "max_grad_norm 1": {"max_grad_norm": 1.0},
@@ -134,7 +133,7 @@ def run(name: str, seed: int, start: Path, ume: Ume, arguments: argparse.Namespa
     after = measure_draws(trainer.model, trainer.processing_class, 1000 + seed, ume, arguments)
     last = trainer.state.log_history[-2]
     facts = {"setting": name, "seed": seed, "steps": arguments.steps}
-    ends = {name: last.get(name) for name in ("kl", "composition/drift", "composition/unevenness")}
+    ends = {name: last.get(name) for name in ("kl", "reward_std")}
     return facts | after | ends | {"seconds": round(seconds)}
 
 
@@ -159,10 +158,21 @@ def measure(samples: list[str], ume: Ume, arguments: argparse.Namespace) -> dict
         "modality": arguments.modality,
         "pseudo_likelihood": float(np.mean([s.pseudo_likelihood for s in valid])) if valid else None,
         "score": float(np.mean([s.score for s in valid])) if valid else None,
-        "full_complexity": float(np.mean([s.values["complexity"] == 1 for s in valid])) if valid else None,
+        "score_with_failures": float(np.sum([s.score for s in valid])) / len(samples),
+        "parts": pd.DataFrame([s.parts for s in valid]).mean().to_dict(),
+        "full_typicality": float(np.mean([s.values.get("typicality") == 1 for s in valid])) if valid else None,
+        "unevenness": unevenness([s.sequence for s in valid]),
         "examples": samples[:5],
     }
     return {name: None if value != value else value for name, value in (metrics | figures).items()}
+
+
+def unevenness(sequences: list[str]) -> float:
+    """Return Pearson's chi-squared of a sequence's letters beside those of all together, for each letter: a mean."""
+    letters = sorted(set("".join(sequences)))
+    counts = np.array([[s.count(letter) for letter in letters] for s in sequences])
+    expected = counts.sum(1, keepdims=True) * counts.sum(0) / counts.sum()
+    return float(((counts - expected) ** 2 / expected).mean())
 
 
 if __name__ == "__main__":

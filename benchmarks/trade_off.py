@@ -1,6 +1,6 @@
 """Draw likelihood against diversity of what reward_shaping.py printed.
 
-python benchmarks/trade_off.py runs/shaping/*.jsonl --output docs/images/trade_off.png
+python benchmarks/trade_off.py runs/shaping/*.jsonl --output benchmarks/trade_off.png
 """
 
 import argparse

@@ -29,7 +29,7 @@ class Ume:
     Attributes:
         model: The network, a `UmeForMaskedLM`.
         tokenizers: The tokenizer of each `Modality`.
-        path: The folder or file that it was loaded from; None where it was not.
+        folder: Where it, or its `.ckpt`, was loaded from; None where it was not.
 
     >>> ume = Ume.from_pretrained("ume-mini-base-12M", device="cpu")
     >>> ume.embed_sequences(["CCO", "c1ccccc1"], "SMILES").shape
@@ -44,7 +44,7 @@ class Ume:
     def __init__(self, model: UmeForMaskedLM, tokenizers: dict[Modality, PreTrainedTokenizerFast]):
         self.model = model.eval()
         self.tokenizers = tokenizers
-        self.path: Path | None = None
+        self.folder: Path | None = None
 
     @classmethod
     def from_pretrained(
@@ -85,7 +85,7 @@ class Ume:
             model = load_lightning(path, dtype, num_attention_heads)
         found = load_tokenizers(Path(tokenizers) if tokenizers else path / "tokenizers")
         ume = cls(model, found).to(device)
-        ume.path = path
+        ume.folder = path if path.is_dir() else path.parent
         return ume
 
     def save_pretrained(self, folder: str | Path) -> None:
@@ -278,14 +278,14 @@ class Ume:
             parts[row].append(part)
         return [np.zeros(0) if row is None else np.concatenate(parts[row]) for row in rows]
 
-    def tokens(self, sequence: str, modality: Modality | str) -> list[str]:
-        """Return a sequence's own tokens, as the vocabulary spells them.
+    def tokens(self, sequences: Sequence[str], modality: Modality | str) -> list[list[str]]:
+        """Return each sequence's own tokens, as the vocabulary spells them.
 
-        >>> Ume.from_pretrained("ume-mini-base-12M", device="cpu").tokens("CCl", "SMILES")
-        ['C', 'Cl']
+        >>> Ume.from_pretrained("ume-mini-base-12M", device="cpu").tokens(["CCl"], "SMILES")
+        [['C', 'Cl']]
         """
-        ids = self.tokenize([sequence], modality)[0]
-        return list(self.get_tokenizer(modality).convert_ids_to_tokens(ids[1:-1]))
+        tokenizer = self.get_tokenizer(modality)
+        return [list(tokenizer.convert_ids_to_tokens(ids[1:-1])) for ids in self.tokenize(sequences, modality)]
 
     def read(
         self,

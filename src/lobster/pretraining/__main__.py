@@ -104,10 +104,9 @@ def write_reference(name: str, files: dict[Modality, str]) -> None:
     if not files:
         raise ValueError("there is no file of real sequences: name --smiles, --amino_acid or --nucleotide")
     ume = Ume.from_pretrained(name).freeze()
-    assert ume.path is not None
-    folder = ume.path if ume.path.is_dir() else ume.path.parent
-    Reference.from_files(ume, files).save(folder / REFERENCE_FILE)
-    print(f"{folder / REFERENCE_FILE} has what {', '.join(files)} sequences are like to {name}")
+    assert ume.folder is not None
+    Reference.from_files(ume, files).save(ume.folder / REFERENCE_FILE)
+    print(f"{ume.folder / REFERENCE_FILE} has what {', '.join(files)} sequences are like to {name}")
 
 
 def _parse(arguments: list[str], *types: Any) -> tuple[Any, ...]:

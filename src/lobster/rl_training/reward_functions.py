@@ -1,6 +1,6 @@
 """Rewards from a UME: how natural the encoder finds what a policy wrote.
 
-    reward = score / temperature                score = pseudo-likelihood × complexity, or any `ScoringFunction`
+    reward = score / temperature                score = how natural it is beside real sequences, or any `ScoringFunction`
 
 The score lies in [0, 1], so 0, the reward of everything that is no molecule, is the worst there is.
 """
@@ -63,8 +63,8 @@ def compute_pseudo_likelihood(
 class UmeRewardFunction:
     """Sequences in, rewards out: score / temperature, and 0 for what is no molecule.
 
-    The score is the pseudo-likelihood, lowered where a sequence is less complex than real ones are (repeats, chains, salts,
-    tiny molecules: `lobster.scoring.complexity`), or what a scoring function of your own makes of it.
+    The score says how natural a sequence is beside real ones (`default_scoring`, `lobster.scoring.reference`), or is what a
+    scoring function of your own makes of it.
 
     A SMILES is scored in RDKit's canonical form: the molecule counts, not its spelling; likewise proteins and nucleotides
     (`lobster.sequences.normal_form`). What the encoder's vocabulary lacks earns 0. The reward is never negative,
@@ -76,7 +76,7 @@ class UmeRewardFunction:
         ume_model: The encoder. It is frozen, and run where the scoring function asks for its pseudo-likelihood.
         temperature: What the score is divided by. It matters where rewards are not rescaled
             (``scale_rewards="none"``): the optimum of GRPO is then policy₀ · exp(reward / beta). One number, or one for each
-            modality, ``{"SMILES": 0.1, "amino_acid": 0.01}``; modalities that are left out have 0.1.
+            modality, ``{"SMILES": 0.1, "amino_acid": 0.05}``; modalities that are left out have 0.1.
         batch_size: Memory to use, in sequences of the encoder's `max_length`.
         scoring: What makes a score of the pseudo-likelihood and everything else: a `ScoringFunction`, a mapping that describes
             one, the YAML file that does, or the name of one component, such as ``"pseudo_likelihood"``.
@@ -84,8 +84,9 @@ class UmeRewardFunction:
             (``{"attachment_points": True}``); see `SmilesOptions`.
         long_sequences: ``"windows"`` scores proteins and nucleotides beyond the encoder's `max_length` in windows that
             overlap, up to `MAX_LETTERS` letters; ``"refuse"`` gives them 0.
-        reference: Real sequences, which say what is natural: a `Reference`, or a FASTA or SMILES file, or one for each modality,
-            that the encoder reads first. Of other modalities, and by default, it is the encoder's own, `reference.json` in its folder.
+        reference: Real sequences, which say what is natural: a `Reference`, or a FASTA or SMILES file, or one for each
+            modality, that the encoder reads first. Of other modalities, and by default, it is the encoder's own,
+            `reference.json` in its folder; where there is none, the score is pseudo-likelihood × complexity.
 
     Raises:
         ValueError: A temperature is not a positive number, the batch size not at least 1, or the scoring wrong.
@@ -256,8 +257,9 @@ class UmeRewardFunction:
             sequences, modality, self.batch_size, long_sequences=self.long_sequences
         )
         part = self.reference.parts[modality]
-        for item, log_p in zip(items, found, strict=True):
-            item.beside_reference = part.measure(item.sequence, self.ume_model.tokens(item.sequence, modality), log_p)
+        tokens = self.ume_model.tokens(sequences, modality)
+        for item, own, log_p in zip(items, tokens, found, strict=True):
+            item.beside_reference = part.measure(item.sequence, own, log_p)
         return [math.exp(log_p.mean()) for log_p in found]
 
     def _fail(self, items: list[Scored], why: str, faults: Faults) -> None:
@@ -547,8 +549,7 @@ def _scoring(scoring: Scoring) -> ScoringFunction:
 
 def _reference(encoder: Ume, given: References | None) -> Reference | None:
     """Return the encoder's own reference, of the modalities that are given that one instead."""
-    folder = encoder.path if encoder.path is None or encoder.path.is_dir() else encoder.path.parent
-    file = folder / REFERENCE_FILE if folder else None
+    file = encoder.folder / REFERENCE_FILE if encoder.folder else None
     own = Reference.load(file, encoder) if file and file.is_file() else Reference({})
     if given is not None:
         own |= given if isinstance(given, Reference) else Reference.from_files(encoder, given)

@@ -63,12 +63,12 @@ class TopSequences:
             )
 
     def save(self, folder: str | Path) -> None:
-        """Write the top_sequences into a folder."""
+        """Write what it remembers into a folder."""
         best = [{name: None if value != value else value for name, value in row.items()} for row in self.best]
         (Path(folder) / TOP_SEQUENCES_FILE).write_text(json.dumps({"best": best, "seen": sorted(self._seen)}))
 
     def load(self, folder: str | Path) -> None:
-        """Replace the top_sequences by what `save` wrote.
+        """Replace what it remembers by what `save` wrote.
 
         Raises:
             FileNotFoundError: The folder has none.

@@ -91,7 +91,7 @@ tags:{tags}{dataset}
 
 # {name}
 
-A language model of molecules: {start}, reinforced by GRPO with the pseudo-likelihood of a UME as its reward.
+A language model of molecules: {start}, reinforced by GRPO with a reward from a UME.
 {steps} steps of {batch} completions, learning rate {learning_rate:g}, beta {beta:g}, scale_rewards {scale_rewards}.
 
 ```python
@@ -151,7 +151,7 @@ class UmeGRPOTrainer(GRPOTrainer):
         overwrite_output_dir: Whether the checkpoints of another run in ``output_dir`` are deleted.
 
     Attributes:
-        ume_reward: The reward, with its diversity memory and its top_sequences of the best sequences.
+        ume_reward: The reward, with its diversity memory and its top sequences.
     """
 
     def __init__(
@@ -304,7 +304,7 @@ def create_ume_grpo_trainer(
             each modality.
         reward_batch_size: Memory for scoring, in sequences of the encoder's `max_length`.
         scoring: What makes a score of a completion: a `ScoringFunction`, a mapping or YAML file that describes one; by default
-            the pseudo-likelihood, lowered for sequences of low complexity.
+            how natural it is beside real sequences.
         diversity: The memory that pays less for what is no longer new, or its arguments; False pays always the same.
         guard: What stops a run that goes bad, or its arguments; False lets it run.
         scoring_budget: Distinct sequences that may be scored before the run ends.
@@ -319,7 +319,7 @@ def create_ume_grpo_trainer(
         grpo: Any parameter of `trl.GRPOConfig` or `trl.GRPOTrainer` (`callbacks`, `peft_config`, `processing_class`, …).
 
     Returns:
-        The trainer, a `UmeGRPOTrainer`: `trainer.ume_reward` has the diversity memory and the top_sequences of best sequences.
+        The trainer, a `UmeGRPOTrainer`: `trainer.ume_reward` has the diversity memory and the top sequences.
 
     Raises:
         TypeError: A keyword is unknown, or a data set is none.

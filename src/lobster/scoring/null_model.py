@@ -81,6 +81,6 @@ def _events(tokens: Sequence[str], modality: Modality) -> Iterator[Event]:
     order, places = _ORDER[modality], _PLACES.get(modality, 1)
     if modality is Modality.SMILES:
         tokens = [_RING_CLOSURE if token.isdigit() or token.startswith("%") else token for token in tokens]
-    padded = ["", *[""] * order, *tokens][1:]
+    padded = [*[""] * order, *tokens]
     for i in range(len(tokens)):
         yield (str(i % places), *padded[i : i + order + 1])

@@ -1,9 +1,10 @@
 """What real sequences are like to an encoder: the measure of what is natural, and of what is typical."""
 
 import json
-import logging
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -16,8 +17,6 @@ from lobster.scoring.environments import Environments
 from lobster.scoring.null_model import NullModel
 from lobster.sequences import _detect_modality, normal_form, read_sequences
 
-logger = logging.getLogger(__name__)
-
 REFERENCE_FILE = "reference.json"  # in an encoder's folder
 NATURALNESS, ENVIRONMENTS, TYPICALITY = "naturalness", "environments", "typicality"
 MEASURES = (NATURALNESS, ENVIRONMENTS, TYPICALITY)
@@ -26,7 +25,8 @@ MEASURES = (NATURALNESS, ENVIRONMENTS, TYPICALITY)
 _READ = {Modality.SMILES: 2000, Modality.AMINO_ACID: 300, Modality.NUCLEOTIDE: 200}
 _COUNTED = {Modality.SMILES: 100_000, Modality.AMINO_ACID: 5_000, Modality.NUCLEOTIDE: 3_000}
 _RARE = 1e-4  # events and environments of a smaller share of the sequences are not kept
-# Quantile of what the null model makes of real sequences, above which it counts against a sequence: what is stranger to it gains nothing.
+# Quantile of what the null model makes of real sequences, above which it counts against a sequence: what is stranger to
+# it gains nothing.
 _FORESEEN = {Modality.SMILES: 0.75, Modality.AMINO_ACID: 0.5, Modality.NUCLEOTIDE: 0.5}
 _FULL = 0.9  # quantile from which on more is not better: what real sequences hardly reach is no sign of being real
 _LOWEST = 0.005  # quantile of real sequences where a floor lies …
@@ -76,9 +76,9 @@ class ModalityReference:
 
     With s̄ the mean over a sequence's tokens of −log p(token | rest), its surprise, and n̄ that of the null model, in nats:
 
-    - ``naturalness``: the gain min(n̄, n) − s̄ over the null model, on the reference's `Scale`; n is the median of n̄ in the
-      reference, of SMILES its lower quartile. So a sequence loses by being more foreseeable than most real ones, and gains nothing by
-      being stranger than they are.
+    - ``naturalness``: the gain min(n̄, n) − s̄ over the null model, on the reference's `Scale`; n is the median of n̄ in
+      the reference, of SMILES its lower quartile. So a sequence loses by being more foreseeable than most real ones, and
+      gains nothing by being stranger than they are.
     - ``environments``, of SMILES: how common the surroundings of its atoms are in the reference, on its scale.
     - ``typicality``: 1 where s̄, the surprise in all and the number of tokens are no less than almost all real sequences have;
       below that the worst of the three, as a share of its floor, to the power of 8, and 0.01 at least.
@@ -134,7 +134,7 @@ class Reference:
 
     @classmethod
     def of(cls, encoder: Ume, sequences: Mapping[Modality | str, Sequence[str]], seed: int = 0) -> Self:
-        """Let an encoder read real sequences: of each modality a random 2,000 SMILES, 300 proteins or 200 coding sequences.
+        """Let an encoder read real sequences: a random 2,000 SMILES, 300 proteins, 200 coding sequences.
 
         Sequences that are unreadable, or longer than the encoder's `max_length`, are left out.
 
@@ -192,15 +192,16 @@ def _read(encoder: Ume, modality: Modality, sequences: Sequence[str], seed: int)
     order = np.random.default_rng(seed).permutation(len(sequences))[: _COUNTED[modality]]
     normal = [form for i in order if (form := normal_form(sequences[i], modality))]
     least = max(1, round(_RARE * len(normal)))
-    read, surprises = _readable(encoder, modality, normal[: 2 * _READ[modality]], _READ[modality])
+    chosen = normal[: _READ[modality]]
+    found = encoder.token_log_probabilities(chosen, modality, errors="null")
+    read = [s for s, log_p in zip(chosen, found, strict=True) if len(log_p)]
     if len(read) < 20:
         raise ValueError(
             f"{len(read)} {modality} sequences of {len(sequences)} can be read: a reference needs 20 at least"
         )
-    tokens = [encoder.tokens(s, modality) for s in read]
-    counted = tokens if len(normal) <= len(read) else [encoder.tokens(s, modality) for s in normal]
-    null = NullModel.of(counted, modality, least)
-    own = [_without_start(modality, t, p) for t, p in zip(tokens, surprises, strict=True)]
+    null = NullModel.of(encoder.tokens(normal, modality), modality, least)
+    pairs = zip(encoder.tokens(read, modality), filter(len, found), strict=True)
+    own = [_without_start(modality, *pair) for pair in pairs]
     usual = float(np.quantile([null.log_probability(t) for t, _ in own], _FORESEEN[modality]))
     facts = np.array([_facts(null, usual, t, p) for t, p in own])
     part = ModalityReference(
@@ -214,15 +215,6 @@ def _read(encoder: Ume, modality: Modality, sequences: Sequence[str], seed: int)
         part.environments = Environments.of(normal, least)
         part.commonness = Scale.of([part.environments.commonness(s, known=True) for s in read])
     return part
-
-
-def _readable(
-    encoder: Ume, modality: Modality, sequences: Sequence[str], count: int
-) -> tuple[list[str], list[np.ndarray]]:
-    """Return the first sequences that the encoder reads, and the log-probabilities of their tokens."""
-    found = encoder.token_log_probabilities(sequences[:count], modality, errors="null")
-    kept = [(s, p) for s, p in zip(sequences[:count], found, strict=True) if len(p)]
-    return [s for s, _ in kept], [p for _, p in kept]
 
 
 def _without_start(modality: Modality, tokens: Sequence[str], values: np.ndarray) -> tuple[Sequence[str], np.ndarray]:
@@ -245,16 +237,13 @@ def _floor(values: np.ndarray) -> float:
 
 
 def _modality_of(sequences: Sequence[str], file: str | Path) -> Modality:
-    votes: dict[Modality, int] = {}
+    votes: Counter[Modality] = Counter()
     for sequence in sequences[:200]:
-        try:
-            modality = _detect_modality(sequence)
-        except ValueError:
-            continue
-        votes[modality] = votes.get(modality, 0) + 1
+        with suppress(ValueError):
+            votes[_detect_modality(sequence)] += 1
     if not votes:
         raise ValueError(f"{file}: none of its first sequences is a SMILES, a protein, or DNA or RNA")
-    return max(votes, key=votes.__getitem__)
+    return votes.most_common(1)[0][0]
 
 
 def _to_json(part: ModalityReference) -> dict[str, Any]:

@@ -160,6 +160,6 @@ def test_scores_are_numbers_for_all_letters(nano):
 
 
 def test_the_files_that_ship_are_small_json(nano):
-    file = nano.path / REFERENCE_FILE
+    file = nano.folder / REFERENCE_FILE
     assert file.stat().st_size < 1e6
     assert set(json.loads(file.read_text())) == {m.value for m in Modality}

@@ -22,7 +22,9 @@ from lobster.constants import Modality
 from lobster.evaluation.corruption import LETTERS
 from lobster.model import Ume
 from lobster.rl_training import UmeRewardFunction
+from lobster.scoring.molecules import alert_catalog
 from lobster.sequences import canonical_smiles, read_sequences
+from lobster.sequences.chemistry import molecule
 from lobster.tokenization.vocabulary import SMILES_PATTERN
 
 FILES = {
@@ -94,15 +96,8 @@ def change_letters(one: str, other: str, rng: Rng, letters: str, unit: int) -> s
 
 def alerts(smiles: str) -> set[str]:
     """Return the names of a molecule's BRENK and PAINS alerts."""
-    from rdkit import Chem
-    from rdkit.Chem.FilterCatalog import FilterCatalog, FilterCatalogParams
-
-    if not hasattr(alerts, "catalog"):
-        parameters = FilterCatalogParams()
-        for name in ("BRENK", "PAINS"):
-            parameters.AddCatalog(getattr(FilterCatalogParams.FilterCatalogs, name))
-        alerts.catalog = FilterCatalog(parameters)
-    return {match.GetDescription() for match in alerts.catalog.GetMatches(Chem.MolFromSmiles(smiles))}
+    matches = alert_catalog(("BRENK", "PAINS")).GetMatches(molecule(smiles))
+    return {match.GetDescription() for match in matches}
 
 
 def attack(encoder: str, modality: Modality, start: str, seed: int, evaluations: int, real: list[str]) -> dict:

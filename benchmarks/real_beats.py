@@ -13,7 +13,7 @@ import numpy as np
 from transformers.utils.logging import disable_progress_bar
 
 from lobster.constants import Modality
-from lobster.evaluation.corruption import shuffle_bonds, swap_atoms, swap_tokens
+from lobster.evaluation.corruption import corrupt_letters, shuffle_bonds, swap_atoms, swap_tokens
 from lobster.model import Ume
 from lobster.rl_training import UmeRewardFunction
 from lobster.sequences import canonical_smiles, read_sequences
@@ -34,6 +34,11 @@ def shuffled(protein: str, rng: random.Random) -> str:
 def to_leucine(protein: str, rng: random.Random) -> str:
     """Return a protein without its C, W, H, M, Y, F and P."""
     return protein[0] + "".join("L" if x in "CWHMYFP" else x for x in protein[1:])
+
+
+def fifth_replaced(protein: str, rng: random.Random) -> str:
+    """Return a protein with a fifth of its residues exchanged for others."""
+    return corrupt_letters(protein, Modality.AMINO_ACID, np.random.default_rng(rng.randrange(2**32)), 0.2)
 
 
 def shuffled_codons(gene: str, rng: random.Random) -> str:
@@ -59,7 +64,11 @@ SPOILED = {
         "bonds shuffled": numpy_first(shuffle_bonds),
         "4 token swaps": numpy_first(swap_tokens),
     },
-    Modality.AMINO_ACID: {"shuffled, the start kept": shuffled, "CWHMYFP to L": to_leucine},
+    Modality.AMINO_ACID: {
+        "shuffled, the start kept": shuffled,
+        "CWHMYFP to L": to_leucine,
+        "a fifth replaced": fifth_replaced,
+    },
     Modality.NUCLEOTIDE: {"codons shuffled": shuffled_codons, "a stop inside": with_stop},
 }
 

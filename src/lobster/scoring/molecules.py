@@ -69,7 +69,7 @@ def rotatable_bonds(smiles: str) -> float:
 
 def alerts(smiles: str, catalogs: Sequence[str] = ("PAINS", "BRENK")) -> float:
     """1 for a molecule without structural alerts of RDKit's ``catalogs``, else 0 (Baell and Holloway, 2010; Brenk, 2008)."""
-    return float(not _alert_catalog(tuple(catalogs)).HasMatch(molecule(smiles)))
+    return float(not alert_catalog(tuple(catalogs)).HasMatch(molecule(smiles)))
 
 
 def similarity(smiles: str, references: Sequence[str]) -> float:
@@ -94,7 +94,8 @@ def substructures(smiles: str, wanted: Sequence[str] = (), forbidden: Sequence[s
 
 
 @cache
-def _alert_catalog(names: tuple[str, ...]) -> Any:
+def alert_catalog(names: tuple[str, ...]) -> Any:
+    """Return RDKit's catalogue of the structural alerts of some of its catalogues."""
     from rdkit.Chem.FilterCatalog import FilterCatalog, FilterCatalogParams
 
     known = FilterCatalogParams.FilterCatalogs.names

@@ -442,3 +442,17 @@ def test_vocabulary_command_prints_the_atoms_of_a_corpus(tmp_path: Path, capsys:
 def test_unknown_command_shows_the_usage(arguments: list[str]):
     with pytest.raises(SystemExit, match=r"usage: python -m lobster\.pretraining"):
         main(arguments)
+
+
+def test_a_reference_is_written_into_the_folder_of_its_encoder(tmp_path: Path):
+    from lobster.rl_training import UmeRewardFunction
+
+    Ume.from_pretrained("ume-nano-base-3M", device="cpu").save_pretrained(tmp_path / "ume")
+    (tmp_path / "real.smi").write_text("".join("C" * n + end + "\n" for n in range(1, 9) for end in ("O", "N", "CO")))
+    assert not (tmp_path / "ume" / "reference.json").exists()
+    main(["reference", "--ume", str(tmp_path / "ume"), "--smiles", str(tmp_path / "real.smi")])
+    reward = UmeRewardFunction(Ume.from_pretrained(tmp_path / "ume", device="cpu"))
+    assert list(reward.reference.parts) == ["SMILES"]
+    assert reward(["CCCCO"])[0] > 0
+    with pytest.raises(ValueError, match="name --smiles"):
+        main(["reference", "--ume", str(tmp_path / "ume")])

@@ -90,7 +90,8 @@ class ModalityReference:
         usual_null: −n: what it makes of a token of usual sequences.
         gain: The scale of the gain.
         floors: Least surprise of a token, surprise in all (nats), and tokens.
-        probe: A sequence, and the mean log-probability that the encoder has given it.
+        probe: A sequence, the mean log-probability that the encoder has given it, and of SMILES its commonness, else 0: another
+            encoder gives another, and so does another release of RDKit that numbers environments otherwise.
         environments, commonness: Those of SMILES, and their scale.
     """
 
@@ -98,7 +99,7 @@ class ModalityReference:
     usual_null: float
     gain: Scale
     floors: tuple[float, float, float]
-    probe: tuple[str, float]
+    probe: tuple[str, float, float]
     environments: Environments | None = None
     commonness: Scale | None = None
 
@@ -175,13 +176,13 @@ class Reference:
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise ValueError(f"{file} is no reference: {type(error).__name__}: {error}; write it anew") from error
         for modality, part in parts.items():
-            sequence, expected = part.probe
-            now = float(encoder.token_log_probabilities([sequence], modality)[0].mean())
-            if abs(now - expected) > _TOLERANCE:
-                raise ValueError(
-                    f"{file} was written with another encoder: it gives {sequence[:20]}… {now:.3f} nats a token, expected "
-                    f"{expected:.3f}; pass reference=FILE, the FASTA or SMILES file of real sequences"
-                )
+            now = _probe(encoder, modality, part.environments)
+            for name, expected, found in zip(("encoder", "RDKit"), part.probe[1:], now[1:], strict=True):
+                if abs(found - expected) > _TOLERANCE:
+                    raise ValueError(
+                        f"{file} was written with another {name}: {now[0][:20]}… has {found:.3f}, expected {expected:.3f} "
+                        "nats; pass reference=FILE, the FASTA or SMILES file of real sequences"
+                    )
         return cls(parts)
 
     def __or__(self, other: "Reference") -> "Reference":
@@ -204,17 +205,24 @@ def _read(encoder: Ume, modality: Modality, sequences: Sequence[str], seed: int)
     own = [_without_start(modality, *pair) for pair in pairs]
     usual = float(np.quantile([null.log_probability(t) for t, _ in own], _FORESEEN[modality]))
     facts = np.array([_facts(null, usual, t, p) for t, p in own])
+    environments = Environments.of(normal, least) if modality is Modality.SMILES else None
     part = ModalityReference(
         null=null,
         usual_null=usual,
         gain=Scale.of(facts[:, 0]),
         floors=tuple(_floor(column) for column in facts[:, 1:].T),  # type: ignore[arg-type]
-        probe=(_PROBES[modality], float(encoder.token_log_probabilities([_PROBES[modality]], modality)[0].mean())),
+        probe=_probe(encoder, modality, environments),
+        environments=environments,
     )
-    if modality is Modality.SMILES:
-        part.environments = Environments.of(normal, least)
-        part.commonness = Scale.of([part.environments.commonness(s, known=True) for s in read])
+    if environments is not None:
+        part.commonness = Scale.of([environments.commonness(s, known=True) for s in read])
     return part
+
+
+def _probe(encoder: Ume, modality: Modality, environments: Environments | None) -> tuple[str, float, float]:
+    sequence = _PROBES[modality]
+    log_p = float(encoder.token_log_probabilities([sequence], modality)[0].mean())
+    return sequence, log_p, environments.commonness(sequence) if environments else 0.0
 
 
 def _without_start(modality: Modality, tokens: Sequence[str], values: np.ndarray) -> tuple[Sequence[str], np.ndarray]:

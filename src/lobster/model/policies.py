@@ -4,6 +4,7 @@ A policy on the Hub stays a Hub id: transformers' and PEFT's own loaders fetch w
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,64 @@ def load_policy(name_or_path: str | Path, **loading: Any) -> tuple[Any, PreTrain
         return load_adapter(source, **loading), tokenizer
     check_writes(read_config(source), str(name_or_path))
     return AutoModelForCausalLM.from_pretrained(source, **({"dtype": torch.float32} | loading)), tokenizer
+
+
+def policy_to_train(
+    policy: str | Path | PreTrainedModel | Any,
+    tokenizer: PreTrainedTokenizerBase | None,
+    loading: Mapping[str, Any],
+    place: Path | None = None,
+    new_adapter: bool = False,
+) -> tuple[Any, PreTrainedTokenizerBase]:
+    """Return what TRL takes for a policy to train, and its tokenizer.
+
+    Args:
+        policy: A name that ships, a folder, a Hub id, or a model.
+        tokenizer: Its tokenizer; None loads the one beside it.
+        loading: How TRL is to load it, its ``model_init_kwargs``.
+        place: Where a model in memory that came from nowhere is saved, for TRL loads the anchor of its KL divergence from where
+            a model came from; None where it has none.
+        new_adapter: Whether TRL is to put a new adapter around it.
+
+    Raises:
+        FileNotFoundError, ValueError: There is no such policy, or it is none that writes, or lacks a tokenizer, or that has no
+            end token.
+    """
+    model, tokenizer = _policy_and_tokenizer(policy, tokenizer, loading, place, new_adapter)
+    if tokenizer.eos_token_id is None:
+        raise ValueError("the policy's tokenizer has no eos_token: completions would never end; set one")
+    return model, tokenizer
+
+
+def _policy_and_tokenizer(
+    policy: Any,
+    tokenizer: PreTrainedTokenizerBase | None,
+    loading: Mapping[str, Any],
+    place: Path | None,
+    new_adapter: bool,
+) -> tuple[Any, PreTrainedTokenizerBase]:
+    if not isinstance(policy, (str, Path)):
+        check_writes(policy.config, f"the {type(policy).__name__}")
+        source = policy.config._name_or_path
+        if tokenizer is None and not source:
+            raise ValueError(
+                "a policy passed as a model has no path to load its tokenizer from: pass processing_class="
+            )
+        if place and isinstance(policy, PreTrainedModel) and not Path(source or "?").is_dir():
+            source = str(place)
+            policy.save_pretrained(source)
+            policy.config._name_or_path = source
+        return policy, tokenizer or load_policy_tokenizer(source)
+    source = find_policy(policy)
+    if is_adapter(source):
+        if new_adapter:
+            raise ValueError(
+                f"{policy} is a LoRA adapter, which is trained on: leave peft_config out, or merge it into its base "
+                "(merge_and_unload) and pass that"
+            )
+        return load_adapter(source, trainable=True, **loading), tokenizer or load_policy_tokenizer(source)
+    check_writes(read_config(source), str(policy))
+    return source, tokenizer or load_policy_tokenizer(source)
 
 
 def load_adapter(source: str, trainable: bool = False, **loading: Any) -> Any:

@@ -12,8 +12,8 @@ import numpy as np
 
 from lobster.constants import Modality
 from lobster.evaluation import SmilesMetrics, smiles_metrics
-from lobster.rl_training.completions import Outcome, Scored
-from lobster.rl_training.reward_functions import UmeRewardFunction
+from lobster.scoring import Scorer
+from lobster.scoring.completions import Outcome, Scored
 
 _ROWS = {
     "validity": ("validity", "{:.1%}"),
@@ -55,9 +55,9 @@ class Samples:
         return {name: value if math.isfinite(value) else None for name, value in figures.items()}
 
 
-def score_samples(smiles: Sequence[str], reward: UmeRewardFunction) -> Samples:
-    """Score SMILES with a reward's UME."""
-    return Samples(list(smiles), reward.score(smiles, [Modality.SMILES] * len(smiles)))
+def score_samples(smiles: Sequence[str], scorer: Scorer) -> Samples:
+    """Score SMILES with what a scorer makes of them."""
+    return Samples(list(smiles), scorer.score(smiles, [Modality.SMILES] * len(smiles)))
 
 
 def comparison_table(before: dict[str, float | None], after: dict[str, float | None]) -> str:

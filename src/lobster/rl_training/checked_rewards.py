@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from trl.trainer.utils import get_callable_name, is_async_callable
 
-from lobster.rl_training.processes import from_all_processes
+from lobster.processes import from_all_processes
 
 _LARGEST = torch.finfo(torch.float32).max ** 0.5  # TRL squares rewards in float32
 

@@ -10,7 +10,6 @@ import pandas as pd
 from datasets import Dataset, DatasetDict, IterableDataset
 from pyarrow import ArrowException
 from torch.nn import Embedding
-from transformers import PreTrainedTokenizerBase
 from trl import GRPOConfig
 
 from lobster.constants import Modality
@@ -125,16 +124,6 @@ def check_batches(settings: dict[str, Any], dataset: Any) -> None:
             f"num_generations={generations} needs {needed}: raise num_generations to {math.ceil(batch / len(dataset))} "
             "or repeat the prompts"
         )
-
-
-def check_tokenizer(tokenizer: PreTrainedTokenizerBase) -> None:
-    """Check that completions can end.
-
-    Raises:
-        ValueError: There is no end token.
-    """
-    if tokenizer.eos_token_id is None:
-        raise ValueError("the policy's tokenizer has no eos_token: completions would never end; set one")
 
 
 def check_prompts(dataset: Any, name: str, tokenizer: Any, model: Any, ends: Sequence[int], args: Any) -> None:

@@ -8,19 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from lobster.constants import Modality
-from lobster.rl_training.processes import digest, from_all_processes
+from lobster.processes import digest, from_all_processes
 from lobster.sequences.chemistry import IDENTITIES, fingerprint, identity_key, murcko_scaffold
+from lobster.sequences.near_duplicates import WORDS, NearDuplicates
 
 MEMORY_FILE = "diversity_memory.json"
 SCAFFOLDS = ("murcko", "generic", "none")
 DECAYS = ("hard", "linear", "sigmoid")
 
 _RECENT = 512  # molecules that a new one is compared to
-
-# Letters of a word; long enough that unrelated sequences share almost none.
-_WORD = {Modality.AMINO_ACID: 4, Modality.NUCLEOTIDE: 8}
-# Min-hashes of a sequence, in bands of 2: 80 % identity is found in 9 of 10 proteins, 95 % always.
-_SKETCH, _BANDS = 64, 32
 
 
 class DiversityMemory:
@@ -98,7 +94,7 @@ class DiversityMemory:
         self._paid: Counter[str] = Counter()  # molecules of each family
         self._recent: list[Any] = []  # fingerprints of the last molecules, the latest last
         threshold = self.sequence_identity
-        self._families = {m: _Families(k, threshold) for m, k in _WORD.items()} if threshold else {}
+        self._families = {m: NearDuplicates(m, threshold) for m in WORDS} if threshold else {}
 
     def __len__(self) -> int:
         return len(self._seen)
@@ -203,32 +199,3 @@ class DiversityMemory:
             modality, _, representative = name.partition(":")
             if Modality(modality) in self._families:
                 self._families[Modality(modality)].of(representative)
-
-
-class _Families:
-    """Near-duplicates of letters: each sequence belongs to the most similar first-comer, or founds a family."""
-
-    def __init__(self, word: int, identity: float):
-        from rensa import RMinHashLSH
-
-        self._word = word
-        # Mash: identity = 1 + ln(2j / (1 + j)) / k, solved for the Jaccard similarity j.
-        self._similarity = 1 / (2 * math.exp(word * (1 - identity)) - 1)
-        self._index = RMinHashLSH(threshold=self._similarity, num_perm=_SKETCH, num_bands=_BANDS)
-        self._founders: list[tuple[str, Any]] = []
-
-    def of(self, sequence: str) -> str:
-        """Return the founder of a sequence's family, itself where it is like none before it."""
-        from rensa import RMinHash
-
-        words = [sequence[i : i + self._word] for i in range(len(sequence) - self._word + 1)]
-        if not words:
-            return sequence
-        sketch = RMinHash(num_perm=_SKETCH, seed=0)
-        sketch.update(words)
-        near = [(sketch.jaccard(self._founders[i][1]), -i) for i in self._index.query(sketch)]
-        if near and max(near)[0] >= self._similarity:
-            return self._founders[-max(near)[1]][0]
-        self._index.insert(len(self._founders), sketch)
-        self._founders.append((sequence, sketch))
-        return sequence

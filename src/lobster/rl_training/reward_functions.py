@@ -6,40 +6,29 @@ The score lies in [0, 1], so 0, the reward of everything that is no molecule, is
 """
 
 import math
-import warnings
-from collections import Counter, defaultdict, deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
-from numbers import Integral
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from lobster.constants import Modality
 from lobster.model import Ume
 from lobster.model.pseudo_likelihood import Method
 from lobster.model.ume import Errors, LongSequences
-from lobster.rl_training.completions import Outcome, Scored, read_completion
+from lobster.processes import failing_together, from_all_processes
 from lobster.rl_training.diversity import DiversityMemory
-from lobster.rl_training.processes import failing_together, from_all_processes
 from lobster.rl_training.top_sequences import TopSequences
-from lobster.scoring import Component, Reference, ScoringError, ScoringFunction, default_scoring
-from lobster.scoring.function import PSEUDO_LIKELIHOOD, kinds
+from lobster.scoring.completions import Outcome, Scored
+from lobster.scoring.function import PSEUDO_LIKELIHOOD
 from lobster.scoring.parameters import number
-from lobster.scoring.reference import REFERENCE_FILE
+from lobster.scoring.scorer import References, Scorer, Scoring
 from lobster.sequences import SmilesOptions
-from lobster.sequences.modality import MAX_LETTERS
 
-MAX_FAILED_CALLS = 3  # after as many calls in which it failed on every sequence, a scorer is broken
 TEMPERATURE = 0.1  # of modalities for which none is given
-CACHE_SIZE = 20_000  # sequences whose scores are kept, about 1 kB each
 UNIQUENESS_WINDOW = 512  # molecules among which the share of different ones is logged
 
 Temperature = float | Mapping[Modality | str, float]
-Scoring = ScoringFunction | Mapping[str, Any] | str | Path
-References = Reference | str | Path | Mapping[Modality | str, str | Path]
-UME = "the UME"
-Faults = dict[str, list[str]]  # by who was asked, for each sequence what went wrong, "" where nothing did
 
 
 def compute_pseudo_likelihood(
@@ -60,7 +49,7 @@ def compute_pseudo_likelihood(
     return ume_model.compute_pseudo_likelihood(sequences, modality, batch_size, method, errors, long_sequences)
 
 
-class UmeRewardFunction:
+class UmeRewardFunction(Scorer):
     """Sequences in, rewards out: score / temperature, and 0 for what is no molecule.
 
     The score says how natural a sequence is beside real ones (`default_scoring`, `lobster.scoring.reference`), or is what a
@@ -70,23 +59,13 @@ class UmeRewardFunction:
     (`lobster.sequences.normal_form`). What the encoder's vocabulary lacks earns 0. The reward is never negative,
     NaN or infinite, whatever the text. A failure while scoring gives 0, a warning and a count; when the encoder or a component
     fails on every sequence that it is asked about in `MAX_FAILED_CALLS` calls in a row, it raises instead of training on zeros.
-    What was scored lately is not scored again, what failed is.
 
     Args:
         ume_model: The encoder. It is frozen, and run where the scoring function asks for its pseudo-likelihood.
         temperature: What the score is divided by. It matters where rewards are not rescaled
             (``scale_rewards="none"``): the optimum of GRPO is then policy₀ · exp(reward / beta). One number, or one for each
             modality, ``{"SMILES": 0.1, "amino_acid": 0.05}``; modalities that are left out have 0.1.
-        batch_size: Memory to use, in sequences of the encoder's `max_length`.
-        scoring: What makes a score of the pseudo-likelihood and everything else: a `ScoringFunction`, a mapping that describes
-            one, the YAML file that does, or the name of one component, such as ``"pseudo_likelihood"``.
-        smiles_options: What makes a SMILES another molecule (``{"isotopes": True}``), or one at all
-            (``{"attachment_points": True}``); see `SmilesOptions`.
-        long_sequences: ``"windows"`` scores proteins and nucleotides beyond the encoder's `max_length` in windows that
-            overlap, up to `MAX_LETTERS` letters; ``"refuse"`` gives them 0.
-        reference: Real sequences, which say what is natural: a `Reference`, or a FASTA or SMILES file, or one for each
-            modality, that the encoder reads first. Of other modalities, and by default, it is the encoder's own,
-            `reference.json` in its folder; where there is none, the score is pseudo-likelihood × complexity.
+        batch_size, scoring, smiles_options, long_sequences, reference: As of `Scorer`.
 
     Raises:
         ValueError: A temperature is not a positive number, the batch size not at least 1, or the scoring wrong.
@@ -110,38 +89,15 @@ class UmeRewardFunction:
         long_sequences: LongSequences = "refuse",
         reference: References | None = None,
     ):
-        size: Any = batch_size
-        if isinstance(size, bool) or not isinstance(size, Integral) or size < 1:
-            raise ValueError(f"batch_size is {batch_size!r}: expected a whole number, at least 1")
-        if long_sequences not in get_args(LongSequences):
-            raise ValueError(
-                f"long_sequences is {long_sequences!r}: expected one of {', '.join(get_args(LongSequences))}"
-            )
-        self.smiles_options = SmilesOptions.of(smiles_options)
-        self.long_sequences = long_sequences
-        self.ume_model = ume_model.freeze()
+        super().__init__(ume_model, scoring, reference, smiles_options, long_sequences, batch_size)
         self.temperature = temperature
         _temperatures(temperature)
-        self.batch_size = batch_size
-        self.reference = _reference(self.ume_model, reference)
-        self.scoring = default_scoring(self.reference is not None) if scoring is None else _scoring(scoring)
-        if self.scoring.uses_reference and self.reference is None:
-            raise ScoringError(
-                f"the score asks what is natural, and the encoder has no {REFERENCE_FILE}: pass reference=FILE of real sequences"
-            )
-        self._failed_calls: Counter[str] = Counter()
-        self._cache: dict[tuple[Modality, str], Scored] = {}
-        self._version = self.scoring.version()
         self.reset_statistics()
 
     def __call__(
         self, sequences: Sequence[str], modalities: Sequence[Modality | str | None] | Modality | str | None = None
     ) -> list[float]:
-        """Return the reward of each sequence.
-
-        Args:
-            sequences: What a policy wrote.
-            modalities: The modality that each must have, or one for all; by default the one that it looks like.
+        """Return the reward of each sequence, and count it in the statistics; see `score`.
 
         Raises:
             RuntimeError: The encoder or a component failed on every sequence of several calls in a row.
@@ -150,14 +106,6 @@ class UmeRewardFunction:
         rewards = [self.reward(item) for item in scored]
         self.record(scored, rewards)
         return rewards
-
-    def score(
-        self, sequences: Sequence[str], modalities: Sequence[Modality | str | None] | Modality | str | None = None
-    ) -> list[Scored]:
-        """Read and score each sequence: what `__call__` makes rewards of; the counts of rewards are left alone."""
-        scored, faults = self._score(sequences, modalities)
-        self._watch([faults])
-        return scored
 
     @property
     def temperatures(self) -> dict[Modality, float]:
@@ -168,144 +116,21 @@ class UmeRewardFunction:
         """Return score · novelty weight / temperature, 0 for what has no score."""
         return scored.score * scored.novelty_weight / self.temperatures[scored.modality] if scored.modality else 0.0
 
-    def _score(
-        self, sequences: Sequence[str], modalities: Sequence[Modality | str | None] | Modality | str | None = None
-    ) -> tuple[list[Scored], Faults]:
-        """Read and score each sequence; return, too, what `_watch` has to see, of all processes together."""
-        if isinstance(sequences, str):
-            raise TypeError(f"expected a list of sequences, got one string: pass [{sequences[:20]!r}]")
-        if modalities is None or isinstance(modalities, str):
-            modalities = [modalities] * len(sequences)
-        if len(modalities) != len(sequences):
-            raise ValueError(f"there are {len(sequences)} sequences and {len(modalities)} modalities: expected as many")
-        expected = [None if m is None else Modality(m) for m in modalities]
-        limited = self.scoring.uses_ume and self.long_sequences == "refuse"
-        longest = self.ume_model.max_length if limited else MAX_LETTERS
-        pairs = zip(sequences, expected, strict=True)
-        scored = [read_completion(s, m, longest, self.smiles_options) for s, m in pairs]
-        if self._version != (version := self.scoring.version()):
-            self._cache, self._version = {}, version
-        molecules = [item.molecule for item in scored]
-        fresh = {m: item for m, item in zip(molecules, scored, strict=True) if m and m not in self._cache}
-        self._lookups += sum(m is not None for m in molecules)
-        self._scorings += len(fresh)
-        faults: Faults = defaultdict(list)
-        for modality in Modality:
-            if items := [item for item in fresh.values() if item.modality is modality]:
-                self._fill_in(items, modality, faults)
-        for molecule, item in zip(molecules, scored, strict=True):
-            if molecule:
-                vars(item).update(vars(fresh.get(molecule) or self._cache[molecule]))
-        self._cache |= {m: replace(item) for m, item in fresh.items() if item.outcome is not Outcome.SCORING_FAILED}
-        while len(self._cache) > CACHE_SIZE:
-            del self._cache[next(iter(self._cache))]
-        return scored, faults
-
-    def _fill_in(self, items: list[Scored], modality: Modality, faults: Faults) -> None:
-        """Score sequences of one modality, except those that are too long or have what the vocabulary lacks."""
-        if self.scoring.uses_ume:
-            self._ask_ume(items, modality, faults)
-        else:
-            for item in items:
-                item.pseudo_likelihood = math.nan
-        for item in items:
-            if item.outcome is not Outcome.SCORED:
-                continue
-            whole = self.scoring(item.sequence, modality, item.pseudo_likelihood, item.beside_reference)
-            if whole is None:  # the scoring function is about other modalities
-                item.outcome = Outcome.WRONG_MODALITY
-                continue
-            item.score, item.values, item.parts = whole.total, whole.values, whole.parts
-            for name in whole.values:
-                faults[f"component {name!r}"].append(whole.errors.get(name, ""))
-            if whole.errors:
-                item.outcome = Outcome.SCORING_FAILED
-
-    def _ask_ume(self, items: list[Scored], modality: Modality, faults: Faults) -> None:
-        """Give each sequence its pseudo-likelihood, or the reason why it has none."""
-        longest = self.ume_model.max_length
-        if self.long_sequences == "windows" and modality is not Modality.SMILES:
-            longest = MAX_LETTERS
-        try:
-            ids = self.ume_model.tokenize([item.sequence for item in items], modality)
-            for item, tokens in zip(items, ids, strict=True):
-                if len(tokens) > longest:
-                    item.outcome = Outcome.TOO_LONG
-                elif self.ume_model.unknown_token(tokens, modality) is not None:
-                    item.outcome = Outcome.UNKNOWN_TOKEN
-            items = [item for item in items if item.outcome is Outcome.SCORED]
-            if not items:
-                return
-            scores = self._pseudo_likelihoods(items, modality)
-        except Exception as error:
-            self._fail(items, f"{type(error).__name__}: {error}", faults)
-            return
-        for item, score in zip(items, scores, strict=True):
-            item.pseudo_likelihood = score
-        if broken := [item for item in items if not math.isfinite(item.pseudo_likelihood)]:
-            self._fail(broken, "the score is not a finite number", faults)
-        faults[UME] += [""] * (len(items) - len(broken))
-
-    def _pseudo_likelihoods(self, items: list[Scored], modality: Modality) -> list[float]:
-        """Return those of sequences that can be read, and note what they are beside the reference where that is asked."""
-        sequences = [item.sequence for item in items]
-        if not (self.reference and self.scoring.uses_reference and modality in self.reference.parts):
-            return self.ume_model.compute_pseudo_likelihood(
-                sequences, modality, self.batch_size, long_sequences=self.long_sequences
-            )
-        found = self.ume_model.token_log_probabilities(
-            sequences, modality, self.batch_size, long_sequences=self.long_sequences
-        )
-        part = self.reference.parts[modality]
-        tokens = self.ume_model.tokens(sequences, modality)
-        for item, own, log_p in zip(items, tokens, found, strict=True):
-            item.beside_reference = part.measure(item.sequence, own, log_p)
-        return [math.exp(log_p.mean()) for log_p in found]
-
-    def _fail(self, items: list[Scored], why: str, faults: Faults) -> None:
-        faults[UME] += [why] * len(items)
-        warnings.warn(
-            f"scoring {len(items)} {items[0].modality} sequences failed, their reward is 0: {why}", stacklevel=6
-        )
-        for item in items:
-            item.outcome, item.pseudo_likelihood = Outcome.SCORING_FAILED, 0.0
-
-    def _watch(self, processes: Sequence[Faults]) -> None:
-        """Count calls in which somebody failed on every sequence, in all processes together.
-
-        Raises:
-            RuntimeError: There were `MAX_FAILED_CALLS` of them in a row.
-        """
-        together: Faults = defaultdict(list)
-        for faults in processes:
-            for who, found in faults.items():
-                together[who] += found
-        for who, found in together.items():
-            self._failed_calls[who] = self._failed_calls[who] + 1 if all(found) else 0
-            if self._failed_calls[who] >= MAX_FAILED_CALLS:
-                raise RuntimeError(
-                    f"{who} failed on every sequence of {self._failed_calls[who]} calls in a row, the scorer is broken: "
-                    f"{found[-1]}. Mend it, or score without it"
-                )
-
     def record(self, scored: Sequence[Scored], rewards: Sequence[float]) -> None:
         """Count rewards in the statistics."""
         for item, reward in zip(scored, rewards, strict=True):
-            self._rewards[item.modality].add(reward)
+            self._total.add(reward)
+            if item.modality:
+                self._rewards[item.modality].add(reward)
             if item.outcome is not Outcome.SCORED:
                 self._zeros[item.outcome.value] += 1
 
     def reset_statistics(self) -> None:
         """Forget all counts."""
-        self._rewards: dict[Modality | None, _Running] = {m: _Running() for m in (*Modality, None)}
+        self._total, self._rewards = _Running(), {m: _Running() for m in Modality}
         self._zeros: Counter[str] = Counter()
         self._lookups = self._scorings = 0
         self.scoring.failures.clear()
-
-    @property
-    def cache_hit_rate(self) -> float:
-        """Share of readable sequences whose score was known, since the start."""
-        return 1 - self._scorings / self._lookups if self._lookups else 0.0
 
     def get_statistics(self) -> dict[str, Any]:
         """Return what was rewarded since the start.
@@ -315,12 +140,8 @@ class UmeRewardFunction:
             same for each modality that came; ``zero_rewards``, the count for each reason; ``cache_hit_rate``, the share of
             readable sequences whose score was known; ``failed_components``, how often each component failed.
         """
-        total = _Running()
-        for part in self._rewards.values():
-            total.merge(part)
-        by_modality = {m.value: part.summary() for m, part in self._rewards.items() if m and part.count}
-        return total.summary() | {
-            "by_modality": by_modality,
+        return self._total.summary() | {
+            "by_modality": {m.value: part.summary() for m, part in self._rewards.items() if part.count},
             "zero_rewards": dict(self._zeros),
             "cache_hit_rate": self.cache_hit_rate,
             "failed_components": dict(self.scoring.failures),
@@ -337,11 +158,6 @@ class _Running:
         self.count += 1
         self.sum += value
         self.min, self.max = min(self.min, value), max(self.max, value)
-
-    def merge(self, other: "_Running") -> None:
-        self.count += other.count
-        self.sum += other.sum
-        self.min, self.max = min(self.min, other.min), max(self.max, other.max)
 
     def summary(self) -> dict[str, float]:
         if not self.count:
@@ -407,8 +223,8 @@ class UmeReward:
         texts = [_text(completion) for completion in (() if completions is None else completions)]
         if self.include_prompt:
             texts = _continued(prompts, texts)
-        scored, faults = self.reward_function._score(texts, modality)
-        self.reward_function._watch([e for theirs in from_all_processes([faults])[0] for e in theirs])
+        scored, faults = self.reward_function.score_with_faults(texts, modality)
+        self.reward_function.watch([e for theirs in from_all_processes([faults])[0] for e in theirs])
         molecules = [item.molecule for item in scored]
         valid = [item for item in scored if item.molecule]
         if not self._paused:
@@ -433,10 +249,6 @@ class UmeReward:
             item.novelty_weight = weight
             if item.outcome is Outcome.SCORED and weight == 0:
                 item.outcome = Outcome.REPEATED
-
-    def modalities(self) -> Counter[Modality]:
-        """Return how many of the latest molecules are of each modality."""
-        return Counter(modality for modality, _ in self._recent)
 
     def _metrics(self, valid: list[Scored], count: int) -> Iterator[tuple[str, float]]:
         yield "valid", len(valid) / count
@@ -533,27 +345,6 @@ def _temperatures(temperature: Temperature) -> dict[Modality, float]:
         if not 1e-6 <= found[modality] <= 1e6:  # beyond that float32 rewards lose their meaning
             raise ValueError(f"temperature is {value!r}: expected a positive number, such as 0.1")
     return found
-
-
-def _scoring(scoring: Scoring) -> ScoringFunction:
-    if isinstance(scoring, ScoringFunction):
-        return scoring
-    if isinstance(scoring, Mapping):
-        return ScoringFunction.from_description(scoring)
-    if isinstance(scoring, str) and scoring in kinds():
-        return ScoringFunction([Component(scoring)])
-    if isinstance(scoring, (str, Path)):
-        return ScoringFunction.from_yaml(scoring)
-    raise ScoringError(f"scoring is {scoring!r:.60}: expected a ScoringFunction, a mapping, or the path of a YAML file")
-
-
-def _reference(encoder: Ume, given: References | None) -> Reference | None:
-    """Return the encoder's own reference, of the modalities that are given that one instead."""
-    file = encoder.folder / REFERENCE_FILE if encoder.folder else None
-    own = Reference.load(file, encoder) if file and file.is_file() else Reference({})
-    if given is not None:
-        own |= given if isinstance(given, Reference) else Reference.from_files(encoder, given)
-    return own if own.parts else None
 
 
 def create_ume_reward_wrapper(

@@ -33,12 +33,12 @@ def run_settings(args: GRPOConfig, reward: UmeReward, others: list[str], prompts
         prompts: How many there are; None of a stream.
     """
     function, memory = reward.reward_function, reward.diversity
-    config = function.ume_model.model.config
+    config = function.encoder.model.config
     settings = {name: value for name, value in args.to_dict().items() if not name.startswith(_INCIDENTAL)}
     settings |= {
         "reward_temperature": function.temperature,
         "include_prompt": reward.include_prompt,
-        "ume": f"{Path(config.name_or_path).name} {function.ume_model.model.num_parameters():,}".strip(),
+        "ume": f"{Path(config.name_or_path).name} {function.encoder.model.num_parameters():,}".strip(),
         "reward_funcs": others,
         "prompts": prompts,
         "diversity": memory is not None,

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lobster.rl_training.completions import Outcome, Scored
-from lobster.rl_training.processes import digest, from_all_processes
+from lobster.processes import digest, from_all_processes
+from lobster.scoring.completions import Outcome, Scored
 
 TOP_SEQUENCES_FILE = "top_sequences.json"
 BEST_FILE = "best_sequences.csv"

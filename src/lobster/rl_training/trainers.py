@@ -29,20 +29,13 @@ from typing import Any, TypeVar
 
 import torch
 from datasets import Dataset
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback, TrainerState
+from transformers import PreTrainedModel, TrainerCallback, TrainerState
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, TrainOutput
 from trl import GRPOConfig, GRPOTrainer
 
 from lobster.device import resolve_device
 from lobster.model import Ume
-from lobster.model.policies import (
-    check_writes,
-    find_policy,
-    is_adapter,
-    load_adapter,
-    load_policy_tokenizer,
-    read_config,
-)
+from lobster.model.policies import policy_to_train
 from lobster.model.ume import LongSequences
 from lobster.resume import (
     check_output_dir,
@@ -53,7 +46,7 @@ from lobster.resume import (
 )
 from lobster.rl_training.advantages import without_outliers
 from lobster.rl_training.checked_rewards import checked, raise_faults
-from lobster.rl_training.checks import as_dataset, check_batches, check_dataset, check_prompts, check_tokenizer
+from lobster.rl_training.checks import as_dataset, check_batches, check_dataset, check_prompts
 from lobster.rl_training.diversity import DiversityMemory
 from lobster.rl_training.guards import RunGuard
 from lobster.rl_training.reward_functions import References, Scoring, Temperature, UmeReward, create_ume_reward_wrapper
@@ -348,9 +341,14 @@ def create_ume_grpo_trainer(
     for name, part in data.items():
         check_dataset(part, name)
     check_batches(settings, train_dataset)
-    args = GRPOConfig(output_dir=str(output_dir), **settings)
-    model, tokenizer = _policy(model_path, extras.pop("processing_class", None), args, "peft_config" in extras)
-    check_tokenizer(tokenizer)
+    args: Any = GRPOConfig(output_dir=str(output_dir), **settings)
+    model, tokenizer = policy_to_train(
+        model_path,
+        extras.pop("processing_class", None),
+        loading=args.model_init_kwargs or {},
+        place=Path(output_dir) / "start" if args.beta else None,
+        new_adapter="peft_config" in extras,
+    )
     memory = _chosen(diversity, DiversityMemory, "diversity")
     watch = _chosen(guard, RunGuard, "guard")
     reward = create_ume_reward_wrapper(
@@ -448,33 +446,3 @@ def _chosen(choice: Any, make: Callable[..., Part], name: str) -> Part | None:
     for key in arguments.keys() - known.keys():
         raise TypeError(f"{name}: key {key!r} is unknown: {nearest(str(key), known)}")
     return make(**arguments)
-
-
-def _policy(
-    model_path: str | Path | PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None, args: Any, wrapped: bool
-) -> tuple[Any, PreTrainedTokenizerBase]:
-    """Return what TRL takes for the model, and its tokenizer; ``wrapped``: TRL is to put a new adapter around it."""
-    if not isinstance(model_path, (str, Path)):
-        check_writes(model_path.config, f"the {type(model_path).__name__}")
-        source = model_path.config._name_or_path
-        if tokenizer is None and not source:
-            raise ValueError(
-                "a policy passed as a model has no path to load its tokenizer from: pass processing_class="
-            )
-        if args.beta and isinstance(model_path, PreTrainedModel) and not Path(source or "?").is_dir():
-            # TRL loads the anchor of beta > 0 from where the model came from: give it a place.
-            source = str(Path(str(args.output_dir)) / "start")
-            model_path.save_pretrained(source)
-            model_path.config._name_or_path = source
-        return model_path, tokenizer or load_policy_tokenizer(source)
-    policy = find_policy(model_path)
-    if is_adapter(policy):
-        if wrapped:
-            raise ValueError(
-                f"{model_path} is a LoRA adapter, which is trained on: leave peft_config out, or merge it into its base "
-                "(merge_and_unload) and pass that"
-            )
-        adapted = load_adapter(policy, trainable=True, **(args.model_init_kwargs or {}))
-        return adapted, tokenizer or load_policy_tokenizer(policy)
-    check_writes(read_config(policy), str(model_path))
-    return policy, tokenizer or load_policy_tokenizer(policy)

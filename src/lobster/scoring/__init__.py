@@ -3,6 +3,7 @@
 from lobster.scoring.complexity import complexity
 from lobster.scoring.function import Component, ScoringError, ScoringFunction, default_scoring
 from lobster.scoring.reference import Reference
+from lobster.scoring.scorer import Scorer
 from lobster.scoring.transforms import DoubleSigmoid, Linear, Sigmoid, Step
 
 __all__ = [
@@ -10,6 +11,7 @@ __all__ = [
     "DoubleSigmoid",
     "Linear",
     "Reference",
+    "Scorer",
     "ScoringError",
     "ScoringFunction",
     "Sigmoid",

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from lobster.constants import Modality
 from lobster.model import Ume
 from lobster.rl_training import DiversityMemory, UmeRewardFunction, compute_pseudo_likelihood, create_ume_reward_wrapper
-from lobster.rl_training.reward_functions import MAX_FAILED_CALLS
 from lobster.scoring import Component, ScoringError, ScoringFunction
+from lobster.scoring.scorer import MAX_FAILED_CALLS
 
 
 @pytest.fixture
@@ -156,7 +156,7 @@ def test_what_is_no_molecule_gets_zero_and_is_counted(reward, completion, modali
 
 
 def test_the_longest_that_fits_is_scored_and_one_more_is_not(reward):
-    room = reward.ume_model.max_length - 2
+    room = reward.encoder.max_length - 2
     fits, too_long = reward(["M" * room, "M" * (room + 1)], ["amino_acid"] * 2)
     assert fits > 0.0 == too_long
 
@@ -248,7 +248,7 @@ def test_a_scoring_error_gives_zeros_a_warning_and_a_count_and_then_an_exception
     assert reward.get_statistics()["zero_rewards"] == {"scoring_failed": 2 * (MAX_FAILED_CALLS - 1)}
     with (
         pytest.warns(UserWarning, match="on fire"),
-        pytest.raises(RuntimeError, match=r"the UME failed on every .* is broken: .*on fire"),
+        pytest.raises(RuntimeError, match=r"the encoder failed on every .* is broken: .*on fire"),
     ):
         reward(["CCO"])
 
@@ -275,9 +275,9 @@ def test_one_success_forgets_the_failures(tiny_ume):
         for _ in range(3):
             for _ in range(MAX_FAILED_CALLS - 1):
                 reward(["CCO"])
-            reward.ume_model, broken = tiny_ume, reward.ume_model
+            reward.encoder, broken = tiny_ume, reward.encoder
             assert reward(["CCO"])[0] > 0
-            reward.ume_model = broken
+            reward.encoder = broken
 
 
 ETHERS = ["CCO", "CCCO", "CCCCO", "CCCCCO"]
@@ -385,7 +385,7 @@ def test_it_leaves_gradients_and_random_numbers_alone(reward):
     with torch.enable_grad():
         reward(["CCO", "MKTVRQ"])
     assert torch.equal(state, torch.get_rng_state())
-    assert not any(p.requires_grad for p in reward.ume_model.model.parameters())
+    assert not any(p.requires_grad for p in reward.encoder.model.parameters())
 
 
 class TestWrapper:

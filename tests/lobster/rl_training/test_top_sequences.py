@@ -9,8 +9,8 @@ from datasets import Dataset
 
 from lobster.constants import Modality
 from lobster.rl_training import TopSequences, create_ume_grpo_trainer, train_ume_grpo
-from lobster.rl_training.completions import Outcome, Scored
 from lobster.scoring import Component, ScoringFunction
+from lobster.scoring.completions import Outcome, Scored
 
 
 def scored(sequence: str, score: float, **values: float) -> Scored:

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from lobster.rl_training.processes import ProcessFailedError, failing_together, from_all_processes
+from lobster.processes import ProcessFailedError, failing_together, from_all_processes
 
 SCRIPT = '''
 import sys, warnings
@@ -13,7 +13,7 @@ from accelerate import PartialState
 from lobster.constants import Modality
 from lobster.model import Ume
 from lobster.rl_training import DiversityMemory, create_ume_reward_wrapper
-from lobster.rl_training.processes import failing_together, from_all_processes
+from lobster.processes import failing_together, from_all_processes
 from lobster.scoring import Component, ScoringFunction
 
 warnings.simplefilter("ignore")

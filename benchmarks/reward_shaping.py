@@ -76,12 +76,16 @@ def main() -> None:
         "--reference",
         help="file of sequences to measure novelty and composition against, such as what the policy learned from",
     )
+    parser.add_argument(
+        "--real", help="file of real sequences: the share of samples likelier than 500 of them is measured"
+    )
     arguments = parser.parse_args()
     if arguments.reference:
         arguments.reference = read_sequences(arguments.reference)
     disable_progress_bar()
     warnings.filterwarnings("ignore", category=FutureWarning)
     ume = Ume.from_pretrained(arguments.ume)
+    arguments.likeliest = likeliest(arguments.real, arguments.modality, ume) if arguments.real else None
     names = list(SETTINGS) if arguments.settings == ["all"] else arguments.settings
     start = find_model(POLICIES[arguments.modality][0])
     policy, tokenizer = (
@@ -161,10 +165,19 @@ def measure(samples: list[str], ume: Ume, arguments: argparse.Namespace) -> dict
         "score_with_failures": float(np.sum([s.score for s in valid])) / len(samples),
         "parts": pd.DataFrame([s.parts for s in valid]).mean().to_dict(),
         "full_typicality": float(np.mean([s.values.get("typicality") == 1 for s in valid])) if valid else None,
+        "above_real": None
+        if arguments.likeliest is None
+        else float(np.mean([s.pseudo_likelihood > arguments.likeliest for s in valid])),
         "unevenness": unevenness([s.sequence for s in valid]),
         "examples": samples[:5],
     }
     return {name: None if value != value else value for name, value in (metrics | figures).items()}
+
+
+def likeliest(file: str, modality: Modality, ume: Ume) -> float:
+    """Return the greatest pseudo-likelihood of 500 real sequences of a file."""
+    real = np.random.default_rng(0).choice(read_sequences(file), 500)
+    return max(item.pseudo_likelihood for item in UmeRewardFunction(ume).score(list(real), modality))
 
 
 def unevenness(sequences: list[str]) -> float:

@@ -30,7 +30,8 @@ _RARE = 1e-4  # events and environments of a smaller share of the sequences are 
 _FORESEEN = {Modality.SMILES: 0.75, Modality.AMINO_ACID: 0.5, Modality.NUCLEOTIDE: 0.5}
 _FULL = 0.9  # quantile from which on more is not better: what real sequences hardly reach is no sign of being real
 _LOWEST = 0.005  # quantile of real sequences where a floor lies …
-_MARGIN = 0.25  # … and how much lower, in parts of its logarithmic distance to the median
+_MARGIN = 0.25  # … and how much lower, in parts of its logarithmic distance to the median, where few sequences are read:
+_FEW = 400  # as many; of more, whose tail is known better, as much less
 _STEEPNESS = 8  # power of how far below a floor a sequence is
 _LEAST = 0.01  # of a typicality: any molecule is better than none
 # What an encoder is known again by: aspirin, and the first letters of ubiquitin and of the gene of human insulin.
@@ -241,7 +242,8 @@ def _facts(
 
 def _floor(values: np.ndarray) -> float:
     lowest, middle = np.quantile(values, [_LOWEST, 0.5])
-    return float(lowest * (lowest / middle) ** _MARGIN) if lowest > 0 else 0.0
+    margin = _MARGIN / max(1.0, len(values) / _FEW)
+    return float(lowest * (lowest / middle) ** margin) if lowest > 0 else 0.0
 
 
 def _modality_of(sequences: Sequence[str], file: str | Path) -> Modality:

@@ -13,7 +13,8 @@ from lobster.constants import Modality
 from lobster.model import Ume
 from lobster.model.ume import LongSequences
 from lobster.scoring.completions import Outcome, Scored, read_completion
-from lobster.scoring.function import Component, ScoringError, ScoringFunction, default_scoring, kinds
+from lobster.scoring.components import Component, ScoringError, kinds
+from lobster.scoring.function import ScoringFunction, default_scoring
 from lobster.scoring.reference import REFERENCE_FILE, Reference
 from lobster.sequences import SmilesOptions
 from lobster.sequences.modality import MAX_LETTERS

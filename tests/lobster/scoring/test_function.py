@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from lobster.constants import Modality
 from lobster.scoring import Component, Linear, ScoringError, ScoringFunction, Step, default_scoring
-from lobster.scoring.function import kinds
+from lobster.scoring.components import kinds
 
 ASPIRIN = "CC(=O)Oc1ccccc1C(=O)O"
 GFP_START = "MSKGEELFTGVVPILVELDGDVNGHKFSVSGEGEGDATYGKLTLKFICTTGKLPVPWPTLVTTFSYGVQCFSRYPDHMKRHDFFKSAMPEGYVQERTIF"

@@ -5,14 +5,15 @@ import importlib
 import inspect
 import math
 import sys
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, SupportsFloat
+from typing import Any
 
 from lobster.constants import Modality
 from lobster.scoring import biopolymers, molecules
 from lobster.scoring.complexity import complexity
+from lobster.scoring.measured import Measured, in_one_line, one_by_one, together
 from lobster.scoring.parameters import fit, number, signature
 from lobster.scoring.reference import ENVIRONMENTS, MEASURES
 from lobster.scoring.transforms import TRANSFORMS, Transform
@@ -98,6 +99,7 @@ class Component:
         transform: From the value to a score in [0, 1]: a `Transform`, or its description such as
             ``{"kind": "linear", "low": 0, "high": 5}``. Left out, values must lie in [0, 1] themselves.
         modality: What a function of your own is for; the others are not asked. By default any.
+        batch: Whether a function of your own takes a list of sequences and returns as many numbers, in one call.
         parameters: The measure's own, such as ``references``. Where it has a list, one string is a list of one.
 
     Raises:
@@ -112,12 +114,13 @@ class Component:
 
     def __init__(
         self,
-        kind: str | Callable[[str], float],
+        kind: str | Callable[..., Any],
         name: str | None = None,
         weight: float = 1.0,
         role: str = "part",
         transform: Transform | Mapping[str, Any] | Callable[[float], float] | None = None,
         modality: Modality | str | None = None,
+        batch: bool = False,
         **parameters: Any,
     ):
         if not (callable(kind) or (isinstance(kind, str) and kind)):
@@ -132,6 +135,9 @@ class Component:
         if role not in ROLES:
             raise ScoringError(f"{self.name}: role is {role!r}, expected one of {', '.join(ROLES)}")
         self.weight, self.role = _weight(self.name, weight), role
+        if not isinstance(batch, bool) or (batch and kind in kinds()):
+            raise ScoringError(f"{self.name}: batch is {batch!r}, expected true or false, of a function of your own")
+        self.batch = batch
         self.measures = self._find_measures(modality)
         self.parameters = self._fitted(parameters)
         self.transform = _make_transform(self.name, transform)
@@ -190,24 +196,34 @@ class Component:
 
     def measure(
         self,
-        sequence: str,
+        sequences: Sequence[str],
         modality: Modality,
-        pseudo_likelihood: float,
-        beside_reference: Mapping[str, float] | None = None,
-    ) -> float:
-        """Return the value for a sequence, before the transform.
+        pseudo_likelihoods: Sequence[float] | None = None,
+        beside_reference: Sequence[Mapping[str, float] | None] | None = None,
+    ) -> list[Measured]:
+        """Return the value of each sequence, before the transform, or why it has none.
 
-        Raises:
-            TypeError: The measure returned no number; and whatever it raises itself.
-            ValueError: It needs a reference, and there is none of the modality.
+        Args:
+            sequences: In their normal form, all of one modality.
+            modality: That one.
+            pseudo_likelihoods: The UME's, of each, where the component asks for it.
+            beside_reference: What `ModalityReference.measure` finds of each; likewise.
         """
         if self.kind == PSEUDO_LIKELIHOOD:
-            return pseudo_likelihood
+            return [Measured(value) for value in pseudo_likelihoods or [math.nan] * len(sequences)]
         if self.kind in MEASURES:
-            if beside_reference is None:
-                raise ValueError(f"there is no reference of {modality} sequences: pass reference=FILE of real ones")
-            return beside_reference[str(self.kind)]
-        return as_float(self.measures[modality](sequence, **self.parameters))
+            absent = ValueError(f"there is no reference of {modality} sequences: pass reference=FILE of real ones")
+            return [
+                Measured.failed(absent) if found is None else Measured(found[str(self.kind)])
+                for found in beside_reference or [None] * len(sequences)
+            ]
+        measure = partial(self.measures[modality], **self.parameters)
+        if not self.batch:
+            return one_by_one(measure, sequences)
+        try:
+            return together(measure, sequences)
+        except Exception as error:  # a part of somebody else's may raise anything; the run goes on
+            return [Measured.failed(error)] * len(sequences)
 
     def version(self) -> Hashable:
         """Return something that differs once a file among the parameters has changed."""
@@ -271,22 +287,6 @@ def import_from(folder: Path) -> None:
     """Let modules in a folder be found, after all others; for good: they may import more later, and so may a child process."""
     if (place := str(folder.resolve())) not in sys.path:
         sys.path.append(place)
-
-
-def as_float(value: Any) -> float:
-    """Return what is a number as one.
-
-    Raises:
-        TypeError: It is none.
-    """
-    if not isinstance(value, SupportsFloat):
-        raise TypeError(f"expected a number, got {value!r:.60}")
-    return float(value)
-
-
-def in_one_line(error: Exception) -> str:
-    """Return what an error says, in one line."""
-    return " ".join(str(error).split())
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

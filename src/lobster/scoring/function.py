@@ -16,12 +16,11 @@ from lobster.scoring.components import (
     PSEUDO_LIKELIHOOD,
     Component,
     ScoringError,
-    as_float,
     import_from,
-    in_one_line,
     kinds,
     nearest,
 )
+from lobster.scoring.measured import Measured, as_float, in_one_line
 from lobster.scoring.reference import ENVIRONMENTS, MEASURES, NATURALNESS, TYPICALITY
 
 COMBINATIONS = ("geometric", "arithmetic")
@@ -147,64 +146,84 @@ class ScoringFunction:
         pseudo_likelihood: float = math.nan,
         beside_reference: Mapping[str, float] | None = None,
     ) -> Score | None:
-        """Score a sequence in its normal form; None where no component is about its modality.
+        """Score one sequence in its normal form, as `score` does; None where no component is about its modality."""
+        scores = self.score([sequence], modality, [pseudo_likelihood], [beside_reference])
+        return None if scores is None else scores[0]
+
+    def score(
+        self,
+        sequences: Sequence[str],
+        modality: Modality | str,
+        pseudo_likelihoods: Sequence[float] | None = None,
+        beside_reference: Sequence[Mapping[str, float] | None] | None = None,
+    ) -> list[Score] | None:
+        """Score sequences in their normal form; None where no component is about their modality.
+
+        Each component is asked once, for all of them.
 
         Args:
-            sequence: Canonical SMILES, upper-case residues or lower-case bases.
-            modality: What it is.
-            pseudo_likelihood: The UME's, in (0, 1]; needed where a component asks for it.
-            beside_reference: What `ModalityReference.measure` finds; likewise.
+            sequences: Canonical SMILES, upper-case residues or lower-case bases.
+            modality: What they are, all of them.
+            pseudo_likelihoods: The UME's, in (0, 1], of each; needed where a component asks for it.
+            beside_reference: What `ModalityReference.measure` finds of each; likewise.
+
+        >>> [round(score.total, 2) for score in ScoringFunction([Component("qed")]).score(["CCO", "CC(=O)Oc1ccccc1C(=O)O"], "SMILES")]
+        [0.41, 0.55]
         """
         modality = Modality(modality)
-        score = Score(total=1.0)
-        mean: list[tuple[float, float]] = []
-        for component in self.components:
-            if not component.applies_to(modality):
-                continue
-            value, part, error = self._measure(component, sequence, modality, pseudo_likelihood, beside_reference)
-            score.values[component.name], score.parts[component.name] = value, part
-            if error:
-                score.errors[component.name] = error
-                score.total = 0.0
-            if component.role == "part":
-                mean.append((component.weight, part))
-            else:
-                score.total *= part
-        if not score.parts:
+        asked = [component for component in self.components if component.applies_to(modality)]
+        if not asked:
             return None
-        weights = sum(weight for weight, _ in mean)
-        if mean and self.combine == "arithmetic":
-            score.total *= sum(weight * part for weight, part in mean) / weights
-        elif mean:
-            zero = any(part == 0 for _, part in mean)
-            score.total *= 0.0 if zero else math.exp(sum(w * math.log(part) for w, part in mean) / weights)
-        return score
+        scores = [Score(total=1.0) for _ in sequences]
+        for component in asked:
+            found = component.measure(sequences, modality, pseudo_likelihoods, beside_reference)
+            for score, sequence, measured in zip(scores, sequences, found, strict=True):
+                value, part, error = self._worth(component, sequence, measured)
+                score.values[component.name], score.parts[component.name] = value, part
+                if error:
+                    score.errors[component.name] = error
+        for score in scores:
+            score.total = self._total(score, asked)
+        return scores
 
-    def _measure(
-        self,
-        component: Component,
-        sequence: str,
-        modality: Modality,
-        likelihood: float,
-        beside_reference: Mapping[str, float] | None,
-    ) -> tuple[float, float, str]:
+    def _total(self, score: Score, asked: Sequence[Component]) -> float:
+        """Join the scores of the components that were asked."""
+        if score.errors:
+            return 0.0
+        filters = math.prod(score.parts[c.name] for c in asked if c.role == "filter")
+        mean = [(c.weight, score.parts[c.name]) for c in asked if c.role == "part"]
+        if not mean:
+            return filters
+        weights = sum(weight for weight, _ in mean)
+        if self.combine == "arithmetic":
+            return filters * sum(weight * part for weight, part in mean) / weights
+        if any(part == 0 for _, part in mean):
+            return 0.0
+        return filters * math.exp(sum(weight * math.log(part) for weight, part in mean) / weights)
+
+    def _worth(self, component: Component, sequence: str, measured: Measured) -> tuple[float, float, str]:
         """Return a component's value and score, and what was wrong with them."""
-        try:
-            value = component.measure(sequence, modality, likelihood, beside_reference)
-            part = as_float(component.transform(value)) if component.transform else value
-            if not (math.isfinite(value) and -TOLERANCE <= part <= 1 + TOLERANCE):
-                raise ValueError(f"its value is {value}, its score {part}: expected a finite number, a score in [0, 1]")
-        except Exception as error:  # a part of somebody else's may raise anything; the run goes on
-            why = f"{type(error).__name__}: {in_one_line(error)}"
-            if not self.failures[component.name]:
-                warnings.warn(
-                    f"component {component.name!r} failed on {sequence[:60]!r}, which scores 0 (said once, "
-                    f"counted in the statistics): {why}",
-                    stacklevel=3,
-                )
-            self.failures[component.name] += 1
-            return math.nan, 0.0, why
-        return value, min(1.0, max(0.0, part)), ""
+        value, why = measured
+        part = 0.0
+        if not why:
+            try:
+                part = as_float(component.transform(value)) if component.transform else value
+                if not (math.isfinite(value) and -TOLERANCE <= part <= 1 + TOLERANCE):
+                    raise ValueError(
+                        f"its value is {value}, its score {part}: expected a finite number, a score in [0, 1]"
+                    )
+            except Exception as error:  # a transform of somebody else's may raise anything
+                why = Measured.failed(error).error
+        if not why:
+            return value, min(1.0, max(0.0, part)), ""
+        if not self.failures[component.name]:
+            warnings.warn(
+                f"component {component.name!r} failed on {sequence[:60]!r}, which scores 0 (said once, "
+                f"counted in the statistics): {why}",
+                stacklevel=3,
+            )
+        self.failures[component.name] += 1
+        return math.nan, 0.0, why
 
 
 def default_scoring(reference: bool = True) -> ScoringFunction:

@@ -13,10 +13,12 @@ from typing import Any
 from lobster.constants import Modality
 from lobster.scoring import biopolymers, molecules
 from lobster.scoring.complexity import complexity
-from lobster.scoring.measured import Measured, in_one_line, one_by_one, together
+from lobster.scoring.oracles import SETTINGS, Oracle, Settings, source
 from lobster.scoring.parameters import fit, number, signature
 from lobster.scoring.reference import ENVIRONMENTS, MEASURES
 from lobster.scoring.transforms import TRANSFORMS, Transform
+from lobster.workers.measured import Measured, in_one_line, one_by_one, together
+from lobster.workers.programs import Command, Url
 
 PSEUDO_LIKELIHOOD = "pseudo_likelihood"
 ROLES = ("part", "filter")
@@ -72,7 +74,12 @@ _UNIT |= {
     "reading_frame",
     "forbidden_sites",
     *MEASURES,
+    *("command", "url"),  # or not: that is for whoever names them to know
 }
+# Slow measures, each a class whose arguments are its parameters; `Oracle` asks them. And how, unless that is said.
+ORACLES: dict[str, type] = {"command": Command, "url": Url}
+_ORACLE_SETTINGS = {"url": {"timeout": 60, "retries": 5}}  # a server may hang, and may be started anew
+_IN_PROCESSES = {"workers", "timeout", "retries"}  # settings for which an oracle needs processes of its own
 _EXAMPLES = {Modality.SMILES: "CCO", Modality.AMINO_ACID: "MKTAYIAK", Modality.NUCLEOTIDE: "atggcctaa"}
 
 
@@ -82,7 +89,8 @@ class ScoringError(ValueError):
 
 def kinds() -> list[str]:
     """Return the names of all components that exist."""
-    return [PSEUDO_LIKELIHOOD, *MEASURES, *sorted({name for measures in _MEASURES.values() for name in measures})]
+    described = {name for measures in _MEASURES.values() for name in measures}
+    return [PSEUDO_LIKELIHOOD, *MEASURES, *sorted(described), *ORACLES]
 
 
 class Component:
@@ -92,7 +100,8 @@ class Component:
         kind: ``pseudo_likelihood`` (the UME's); ``naturalness``, ``environments``, ``typicality`` (beside real sequences:
             `lobster.scoring.reference`); ``complexity``; the name of a function in `lobster.scoring.molecules` or
             `lobster.scoring.biopolymers`, or any function from a sequence in its normal form to a number (in YAML its dotted
-            name, ``my_module.my_function``; the module may lie in the folder one stands in, or beside the YAML file).
+            name, ``my_module.my_function``; the module may lie in the folder one stands in, or beside the YAML file); or an
+            oracle: ``command``, ``url`` (`lobster.workers.programs`).
         name: What it is called in metrics and tables; the kind's name by default.
         weight: Weight in the mean.
         role: A ``part`` enters the mean; a ``filter`` multiplies it.
@@ -100,7 +109,8 @@ class Component:
             ``{"kind": "linear", "low": 0, "high": 5}``. Left out, values must lie in [0, 1] themselves.
         modality: What a function of your own is for; the others are not asked. By default any.
         batch: Whether a function of your own takes a list of sequences and returns as many numbers, in one call.
-        parameters: The measure's own, such as ``references``. Where it has a list, one string is a list of one.
+        parameters: How an oracle, or a function of your own, is asked: ``workers``, ``batch_size``, ``timeout``, ``retries``,
+            ``cache`` (`Settings` in `lobster.scoring.oracles`). And the measure's own, such as ``references``. Where it has a list, one string is a list of one.
 
     Raises:
         ScoringError: Something in it is unknown or does not fit; the message names the nearest that exists.
@@ -138,25 +148,28 @@ class Component:
         if not isinstance(batch, bool) or (batch and kind in kinds()):
             raise ScoringError(f"{self.name}: batch is {batch!r}, expected true or false, of a function of your own")
         self.batch = batch
-        self.measures = self._find_measures(modality)
-        self.parameters = self._fitted(parameters)
+        settings = {key: parameters.pop(key) for key in SETTINGS if key in parameters}
+        if kind in [*ORACLES]:
+            self.parameters, measure = self._make_slow(parameters)
+            self.measures = dict.fromkeys(_modalities(self.name, modality, measure.modalities), measure)
+        else:
+            self.measures = self._find_measures(modality)
+            self.parameters = self._fitted(parameters)
+        self.oracle = self._make_oracle(settings) if settings or kind in [*ORACLES] else None
         self.transform = _make_transform(self.name, transform)
         built_in = self.kind in kinds()
         if built_in and self.transform is None and self.kind not in _UNIT:
             raise ScoringError(
                 f"{self.name}: its values do not lie in [0, 1], it needs a transform: one of {', '.join(TRANSFORMS)}"
             )
-        if built_in:
+        if built_in and self.oracle is None:
             self._try()
 
     def _find_measures(self, modality: Modality | str | None) -> dict[Modality, Measure]:
         """Return the measure of each modality that the component is for; the UME's has none here."""
         if callable(self.kind) or "." in self.kind:
             measure = self.kind if callable(self.kind) else _resolve(self.kind)
-            try:
-                return dict.fromkeys(Modality if modality is None else [Modality(modality)], measure)
-            except ValueError as error:
-                raise ScoringError(f"{self.name}: {error}") from error
+            return dict.fromkeys(_modalities(self.name, modality, Modality), measure)
         if self.kind not in kinds():
             raise ScoringError(f"component {self.kind!r} is unknown: {nearest(self.kind, kinds())}")
         if modality is not None:
@@ -179,6 +192,56 @@ class Component:
         except (TypeError, ValueError) as error:
             raise ScoringError(f"{self.name}: {error}") from error
         return parameters
+
+    def _make_slow(self, parameters: dict[str, Any]) -> tuple[dict[str, Any], Any]:
+        """Return the parameters of a slow measure that exists as it takes them, and it."""
+        known = inspect.signature(ORACLES[str(self.kind)])
+        keys = set(inspect.signature(Component.__init__).parameters) - {"self", "parameters", "batch"}
+        if odd := sorted(parameters.keys() - known.parameters.keys()):
+            keys |= known.parameters.keys() | set(SETTINGS)
+            raise ScoringError(f"{self.name}: key {odd[0]!r} is unknown: {nearest(odd[0], keys)}")
+        try:
+            parameters = fit(parameters, known)
+            known.bind(**parameters)
+            return parameters, ORACLES[str(self.kind)](**parameters)
+        except (TypeError, ValueError, OSError, ImportError) as error:
+            raise ScoringError(f"{self.name}: {in_one_line(error)}") from error
+
+    def _make_oracle(self, settings: dict[str, Any]) -> Oracle:
+        """Return who asks the measure as the settings say."""
+        measure, kind, batch, known = (
+            next(iter(self.measures.values()), None),
+            str(self.kind),
+            self.batch,
+            self.parameters,
+        )
+        processes = bool(_IN_PROCESSES & settings.keys())
+        if kind in ORACLES and measure is not None:
+            batch, processes = measure.batch, processes or measure.processes
+            settings = _ORACLE_SETTINGS.get(kind, {}) | settings
+        elif measure is None or kind in kinds():
+            raise ScoringError(f"{self.name}: {min(settings)} is for oracles and functions of your own")
+        else:
+            self._check_no_clash(measure, settings)
+            kind, text = f"{getattr(measure, '__module__', '')}.{getattr(measure, '__qualname__', '')}", source(measure)
+            if text is None and settings.setdefault("cache", False):
+                raise ScoringError(
+                    f"{self.name}: a later run cannot tell that a lambda, a closure or an object is the same again: name a "
+                    "function of a module, or leave cache out"
+                )
+            known = known | {"source of the function": text}
+            measure = partial(measure, **self.parameters)
+        try:
+            return Oracle(self.name, kind, measure, known, batch, Settings.of(settings), processes)
+        except ValueError as error:
+            raise ScoringError(f"{self.name}: {error}") from error
+
+    def _check_no_clash(self, measure: Measure, settings: Iterable[str]) -> None:
+        known = signature(measure)
+        if clash := sorted(set(known.parameters if known else ()) & set(settings)):
+            raise ScoringError(
+                f"{self.name}: {clash[0]} is how an oracle is asked, and a parameter of the function: rename that one"
+            )
 
     def _try(self) -> None:
         """Find what is wrong with the parameters before a run does."""
@@ -217,6 +280,8 @@ class Component:
                 Measured.failed(absent) if found is None else Measured(found[str(self.kind)])
                 for found in beside_reference or [None] * len(sequences)
             ]
+        if self.oracle:
+            return self.oracle(sequences, modality)
         measure = partial(self.measures[modality], **self.parameters)
         if not self.batch:
             return one_by_one(measure, sequences)
@@ -227,8 +292,21 @@ class Component:
 
     def version(self) -> Hashable:
         """Return something that differs once a file among the parameters has changed."""
+        if self.oracle:
+            return self.oracle.version()
         texts = [value if isinstance(value, (list, tuple)) else [value] for value in self.parameters.values()]
         return molecules.file_versions(tuple(text for some in texts for text in some if isinstance(text, str)))
+
+
+def _modalities(name: str, given: Modality | str | None, possible: Iterable[Modality]) -> list[Modality]:
+    """Return the modalities that a measure is for: those that are possible, or the one of them that is given."""
+    try:
+        found = [*possible] if given is None else [Modality(given)]
+    except ValueError as error:
+        raise ScoringError(f"{name}: {error}") from error
+    if odd := set(found) - {*possible}:
+        raise ScoringError(f"{name}: modality is {min(odd)}, expected {' or '.join(possible)}")
+    return found
 
 
 def _weight(name: str, weight: Any) -> float:

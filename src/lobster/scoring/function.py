@@ -20,8 +20,8 @@ from lobster.scoring.components import (
     kinds,
     nearest,
 )
-from lobster.scoring.measured import Measured, as_float, in_one_line
 from lobster.scoring.reference import ENVIRONMENTS, MEASURES, NATURALNESS, TYPICALITY
+from lobster.workers.measured import Measured, as_float, in_one_line
 
 COMBINATIONS = ("geometric", "arithmetic")
 TOLERANCE = 1e-6  # how far outside of [0, 1] a score may be, which is a matter of rounding

@@ -38,6 +38,8 @@ def one_by_one(function: Callable[[str], Any], sequences: Sequence[str]) -> list
 def together(function: Callable[[list[str]], Any], sequences: Sequence[str]) -> list[Measured]:
     """Ask a function for all sequences in one call; a value that is no number is the failure of its sequence alone.
 
+    Instead of a value an exception may say why there is none.
+
     Raises:
         ValueError: It returned more or fewer values than there are sequences; and whatever it raises itself.
 
@@ -47,7 +49,7 @@ def together(function: Callable[[list[str]], Any], sequences: Sequence[str]) -> 
     values = list(function(list(sequences)))
     if len(values) != len(sequences):
         raise ValueError(f"{len(values)} values were returned for {len(sequences)} sequences: expected one for each")
-    return [_value(lambda value: value, value) for value in values]
+    return [Measured.failed(v) if isinstance(v, Exception) else _value(lambda v: v, v) for v in values]
 
 
 def _value(function: Callable[[Any], Any], argument: Any) -> Measured:

@@ -74,7 +74,7 @@ def test_a_server_says_what_each_is_worth(server):
 
 
 def test_a_run_outlives_a_server_that_is_killed_and_started_again(server):
-    component = Component("url", url=server.url, workers=2, batch_size=4, cache=False)
+    component = Component("url", url=server.url, workers=2, batch_size=4, retries=8, cache=False)
     molecules = ["C" * n + "O" for n in range(1, 65)]  # 1.6 s
     result = []
     run = threading.Thread(target=lambda: result.extend(component.measure(molecules, Modality.SMILES)))

@@ -14,12 +14,12 @@ from lobster.constants import Modality
 from lobster.scoring import biopolymers, molecules
 from lobster.scoring.admet import Admet
 from lobster.scoring.complexity import complexity
-from lobster.scoring.docking import Docking
 from lobster.scoring.folding import Plddt
 from lobster.scoring.oracles import SETTINGS, Oracle, Settings, source
 from lobster.scoring.parameters import fit, number, signature
 from lobster.scoring.reference import ENVIRONMENTS, MEASURES
 from lobster.scoring.transforms import TRANSFORMS, Transform
+from lobster.workers.docking import Docking
 from lobster.workers.measured import Measured, in_one_line, one_by_one, together
 from lobster.workers.programs import Command, Url
 

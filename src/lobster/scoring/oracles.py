@@ -22,7 +22,7 @@ from lobster.constants import Modality
 from lobster.scoring.parameters import number
 from lobster.scoring.stored_values import StoredValues, default_file
 from lobster.workers.measured import Measured, in_one_line
-from lobster.workers.processes import Task, WorkerPool
+from lobster.workers.pool import Task, WorkerPool
 
 QUIET = 2.0  # seconds before a line says how far a batch is
 EVERY = 10.0  # seconds between such lines where they stay, in a file

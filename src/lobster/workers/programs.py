@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 from lobster.constants import Modality
-from lobster.workers.processes import RefusedError
+from lobster.workers.pool import RefusedError
 
 _ONE = ("{smiles}", "{sequence}")
 _FILES = ("{input}", "{output}")

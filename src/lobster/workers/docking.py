@@ -8,15 +8,14 @@ from importlib.util import find_spec
 from typing import Any, ClassVar
 
 from lobster.constants import Modality
-from lobster.scoring.parameters import number
 
 
 @dataclass(frozen=True)
 class Docking:
     """The binding energy of a SMILES' best pose, in kcal/mol, by AutoDock Vina (Eberhardt et al., 2021): lower is better.
 
-    The conformer that docking starts from is RDKit's (ETKDG, then MMFF), the ligand is prepared by meeko; both and the search have fixed seeds. One call uses
-    one core: ``workers`` dock several molecules at once.
+    Docking starts from RDKit's conformer (ETKDG, then MMFF), which meeko prepares; conformer and search have fixed seeds. One
+    molecule takes one core: ``workers`` dock several at once.
 
     Attributes:
         receptor: A PDBQT file, such as ``mk_prepare_receptor.py`` of meeko writes.
@@ -45,8 +44,10 @@ class Docking:
         if not os.path.isfile(self.receptor):
             raise FileNotFoundError(f"there is no receptor {str(self.receptor)!r}: expected a PDBQT file")
         for name, three in (("center", self.center), ("size", self.size)):
-            if len([number(value) for value in three]) != 3 or (name == "size" and min(map(float, three)) <= 0):
-                raise ValueError(f"{name} is {three!r}, expected three numbers in Å, x, y and z")
+            if len(three) != 3 or not all(isinstance(value, (int, float)) for value in three):
+                raise ValueError(f"{name} is {three!r}, expected three numbers in Å, along x, y and z")
+        if min(self.size) <= 0:
+            raise ValueError(f"size is {self.size!r}, expected numbers above 0")
 
     def __call__(self, smiles: str) -> float:
         """Dock a molecule.

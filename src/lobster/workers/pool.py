@@ -23,7 +23,7 @@ FIRST_DELAY, LONGEST_DELAY = (
     0.5,
     8.0,
 )  # seconds before a call is tried again: the first time, doubled each time, at most
-_PROGRAM = "import sys; sys.path[:] = {path!r}; from lobster.workers.processes import serve; serve({descriptor})"
+_PROGRAM = "import sys; sys.path[:] = {path!r}; from lobster.workers.pool import serve; serve({descriptor})"
 
 
 class RefusedError(ValueError):

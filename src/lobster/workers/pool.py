@@ -186,7 +186,7 @@ class _Worker:
             self._start(task)
         else:
             self.given = time.monotonic()
-        with suppress(BrokenPipeError):  # it died while it was idle: that is told where its reply is waited for
+        with suppress(OSError):  # it died while it was idle: that is told where its reply is waited for
             self.connection.send(sequences)
 
     def _start(self, task: bytes) -> None:

@@ -105,8 +105,8 @@ class Component:
             `lobster.scoring.reference`); ``complexity``; the name of a function in `lobster.scoring.molecules` or
             `lobster.scoring.biopolymers`, or any function from a sequence in its normal form to a number (in YAML its dotted
             name, ``my_module.my_function``; the module may lie in the folder one stands in, or beside the YAML file); or an
-            oracle: ``command``, ``url`` (`lobster.workers.programs`), ``docking``, ``admet``, ``plddt`` (modules of
-            `lobster.scoring`).
+            oracle: ``command``, ``url`` (`lobster.workers.programs`), ``docking`` (`lobster.workers.docking`), ``admet``,
+            ``plddt`` (`lobster.scoring.admet`, `lobster.scoring.folding`).
         name: What it is called in metrics and tables; the kind's name by default.
         weight: Weight in the mean.
         role: A ``part`` enters the mean; a ``filter`` multiplies it.

@@ -19,10 +19,8 @@ from typing import Any
 from lobster.workers.measured import Measured, together
 
 TICK = 0.5  # seconds after which whoever waits is told that nothing happened, to show it
-FIRST_DELAY, LONGEST_DELAY = (
-    0.5,
-    8.0,
-)  # seconds before a call is tried again: the first time, doubled each time, at most
+FIRST_DELAY = 0.5  # seconds before a call is tried for the second time; doubled each time after that …
+LONGEST_DELAY = 8.0  # … up to this
 _PROGRAM = "import sys; sys.path[:] = {path!r}; from lobster.workers.pool import serve; serve({descriptor})"
 
 

@@ -20,7 +20,7 @@ from lobster.processes import failing_together, from_all_processes
 from lobster.rl_training.diversity import DiversityMemory
 from lobster.rl_training.top_sequences import TopSequences
 from lobster.scoring.completions import Outcome, Scored
-from lobster.scoring.function import PSEUDO_LIKELIHOOD
+from lobster.scoring.components import PSEUDO_LIKELIHOOD
 from lobster.scoring.parameters import number
 from lobster.scoring.scorer import References, Scorer, Scoring
 from lobster.sequences import SmilesOptions

@@ -52,7 +52,7 @@ from lobster.rl_training.guards import RunGuard
 from lobster.rl_training.reward_functions import References, Scoring, Temperature, UmeReward, create_ume_reward_wrapper
 from lobster.rl_training.run_settings import compare_settings, run_settings, save_settings
 from lobster.rl_training.top_sequences import TopSequences
-from lobster.scoring.function import nearest
+from lobster.scoring.components import nearest
 from lobster.sequences import SmilesOptions
 
 logger = logging.getLogger(__name__)

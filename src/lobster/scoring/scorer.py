@@ -13,7 +13,8 @@ from lobster.constants import Modality
 from lobster.model import Ume
 from lobster.model.ume import LongSequences
 from lobster.scoring.completions import Outcome, Scored, read_completion
-from lobster.scoring.function import Component, ScoringError, ScoringFunction, default_scoring, kinds
+from lobster.scoring.components import Component, ScoringError, kinds
+from lobster.scoring.function import ScoringFunction, default_scoring
 from lobster.scoring.reference import REFERENCE_FILE, Reference
 from lobster.sequences import SmilesOptions
 from lobster.sequences.modality import MAX_LETTERS
@@ -145,13 +146,18 @@ class Scorer:
         else:
             for item in items:
                 item.pseudo_likelihood = math.nan
-        for item in items:
-            if item.outcome is not Outcome.SCORED:
-                continue
-            whole = self.scoring(item.sequence, modality, item.pseudo_likelihood, item.beside_reference)
-            if whole is None:  # the scoring function is about other modalities
+        items = [item for item in items if item.outcome is Outcome.SCORED]
+        scores = self.scoring.score(
+            [item.sequence for item in items],
+            modality,
+            [item.pseudo_likelihood for item in items],
+            [item.beside_reference for item in items],
+        )
+        if scores is None:  # the scoring function is about other modalities
+            for item in items:
                 item.outcome = Outcome.WRONG_MODALITY
-                continue
+            return
+        for item, whole in zip(items, scores, strict=True):
             item.score, item.values, item.parts = whole.total, whole.values, whole.parts
             for name in whole.values:
                 faults[f"component {name!r}"].append(whole.errors.get(name, ""))

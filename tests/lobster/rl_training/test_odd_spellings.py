@@ -13,7 +13,7 @@ from lobster.evaluation import sample_metrics
 from lobster.rl_training import DiversityMemory, create_ume_reward_wrapper
 from lobster.scoring import Component, ScoringFunction
 from lobster.scoring.completions import read_completion
-from lobster.scoring.function import _UNIT, kinds
+from lobster.scoring.components import _UNIT, ORACLES, kinds
 from lobster.scoring.reference import MEASURES
 from lobster.sequences import SmilesOptions, normal_form
 from lobster.sequences.chemistry import IDENTITIES
@@ -74,6 +74,7 @@ def every_component() -> ScoringFunction:
         [
             Component(kind, transform=None if kind in _UNIT else transform, **PARAMETERS.get(kind, {}))
             for kind in kinds()
+            if kind not in ORACLES
         ],
         combine="arithmetic",
     )

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -18,19 +18,21 @@ from lobster.tokenization.vocabulary import SMILES_PATTERN
 
 MODALITY_KEY = "lobster_modality"  # under which `save_pretrained` writes into config.json what the encoder reads
 
-# What an encoder of a modality has to be able to read: a quinoline, hen egg-white lysozyme (it has all twenty residues), the
+# What an encoder of a modality has to be able to read: acetanilide, hen egg-white lysozyme (it has all twenty residues), the
 # gene of human insulin; and symbols that it must not take for one another.
 _PROBES = {
-    Modality.SMILES: "CC(=O)Nc1ccc(Cl)c2ncccc12",
+    Modality.SMILES: "CC(=O)Nc1ccccc1",
     Modality.AMINO_ACID: "KVFGRCELAAAMKRHGLDNYRGYSLGNWVCAAKFESNFNTQATNRNTDGSTDYGILQINSRWWCNDGRTPG",
     Modality.NUCLEOTIDE: "atggccctgtggatgcgcctcctgcccctgctg",
 }
 _DIFFERENT = {
-    Modality.SMILES: "CcNnOo",
+    Modality.SMILES: "Cc",
     Modality.AMINO_ACID: "ACDEFGHIKLMNPQRSTVWY",
     Modality.NUCLEOTIDE: "acgt",
 }
 _RUN = 12  # of each of those: a vocabulary of 6-mers reads no less
+
+_REMEDY = "pass tokenizer= where another one is the network's"
 
 Piece = tuple[int, int, int]  # a token's id, and where it starts and stops in the text
 
@@ -39,20 +41,20 @@ Piece = tuple[int, int, int]  # a token's id, and where it starts and stops in t
 class Spelling:
     """How a vocabulary wants sequences.
 
-    >>> Spelling(upper=True, uracil=True, separator=" ")("atgc")
+    >>> Spelling(upper=True, thymine="U", separator=" ")("atgc")
     'A U G C'
     """
 
     upper: bool | None = None
-    uracil: bool = False
+    thymine: Literal["T", "U"] | None = None
     separator: str = ""
 
     def __call__(self, sequence: str) -> str:
-        """Return a sequence so; ``upper`` of None leaves the case as it is, which is chemistry in a SMILES."""
+        """Return a sequence so; None leaves the case, which is chemistry in a SMILES, and the letters as they are."""
+        if self.thymine:
+            sequence = sequence.upper().replace("U" if self.thymine == "T" else "T", self.thymine)
         if self.upper is not None:
             sequence = sequence.upper() if self.upper else sequence.lower()
-        if self.uracil:
-            sequence = sequence.replace("t", "u").replace("T", "U")
         return self.separator.join(re.findall(SMILES_PATTERN, sequence)) if self.separator else sequence
 
     def position(self, text: str, index: int) -> int:
@@ -63,7 +65,7 @@ class Spelling:
 _SPELLINGS = {
     Modality.SMILES: [Spelling(separator=s) for s in ("", " ")],
     Modality.AMINO_ACID: [Spelling(u, separator=s) for s in ("", " ") for u in (True, False)],
-    Modality.NUCLEOTIDE: [Spelling(u, r, s) for s in ("", " ") for r in (False, True) for u in (True, False)],
+    Modality.NUCLEOTIDE: [Spelling(u, t, s) for s in ("", " ") for t in ("T", "U") for u in (True, False)],
 }
 
 
@@ -101,7 +103,7 @@ class MaskedLanguageModel(Encoder):
         readable = {m: self._readable(m) for m in ([wanted] if wanted else list(Modality))}
         one = wanted or self._only({m for m, spellings in readable.items() if spellings}, readable)
         if not readable[one]:
-            raise ValueError(f"{self._lacks(one)}; pass tokenizer= where another one is the network's")
+            raise ValueError(f"{self._lacks(one)}; {_REMEDY}")
         first = readable[one][0](_PROBES[one])
         self._prefix, self._suffix = self._surroundings(first)
         self.before, self.after = len(self._prefix), len(self._suffix)
@@ -223,7 +225,7 @@ class MaskedLanguageModel(Encoder):
         if writable == {Modality.AMINO_ACID, Modality.NUCLEOTIDE} and bases <= residues:
             writable = {Modality.AMINO_ACID}
         if not writable:
-            raise ValueError("; ".join(self._lacks(modality) for modality in Modality))
+            raise ValueError(f"{'; '.join(map(self._lacks, Modality))}; {_REMEDY}")
         if len(writable) > 1:
             names = " and ".join(m.value for m in Modality if m in writable)
             raise ValueError(

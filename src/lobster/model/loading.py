@@ -72,14 +72,14 @@ def load_encoder(
         if modality is not None:
             ume.get_tokenizer(modality)
         return ume
-    model = _load_network(path, resolve_dtype(device, dtype))
+    model = _load_network(path, resolve_dtype(device, dtype)).to(device)
     modality = modality or getattr(model.config, MODALITY_KEY, None)
     try:
         encoder = _with_tokenizer(model, path, tokenizer, modality)
     except ValueError as error:
         raise ValueError(f"{name_or_path}: {error}") from error
     encoder.folder = path
-    return encoder.to(device)
+    return encoder
 
 
 def _snapshot(name: str) -> Path:

@@ -148,7 +148,7 @@ class MaskedLanguageModel(Encoder):
         for part in re.finditer(SMILES_PATTERN, spelled[start:stop]):
             if any(token == UNREAD for token, _, _ in self._read(part[0], spelling, self._pieces([part[0]])[0])):
                 return f"{part[0]!r} at position {spelling.position(spelled, start + part.start())}"
-        return f"{spelled[start:stop]!r} at position {spelling.position(spelled, start)}"
+        return f"{spelled[start:stop]!r:.60} at position {spelling.position(spelled, start)}"
 
     def _with_pieces(self, texts: list[str]) -> Iterator[tuple[str, list[Piece]]]:
         return zip(texts, self._pieces(texts), strict=True)
@@ -235,7 +235,7 @@ class MaskedLanguageModel(Encoder):
 
     def _surroundings(self, text: str) -> tuple[list[int], list[int]]:
         """Return the special tokens before and after a sequence."""
-        whole = self.tokenizer(text)["input_ids"]
+        whole = self.tokenizer(text, padding=False, truncation=False, verbose=False)["input_ids"]
         own = [token for token, _, _ in self._pieces([text])[0]]
         for start in range(len(whole) - len(own) + 1):
             if whole[start : start + len(own)] == own:

@@ -69,7 +69,9 @@ class PublishArguments:
 class ReferenceArguments:
     """Which encoder reads which real sequences."""
 
-    ume: str = field(metadata={"help": "encoder: a folder or a name; reference.json is written into its folder"})
+    ume: str = field(
+        metadata={"help": "encoder, a UME or any other: a folder or a name; reference.json is written into its folder"}
+    )
     smiles: str | None = field(default=None, metadata={"help": "file of SMILES, one a line"})
     amino_acid: str | None = field(default=None, metadata={"help": "FASTA file of proteins"})
     nucleotide: str | None = field(default=None, metadata={"help": "FASTA file of coding sequences"})

@@ -496,6 +496,24 @@ def test_a_policy_is_trained_with_any_encoder(
     assert trainer.ume_reward.reward_function.get_statistics()["count"] == 8
 
 
+def test_the_page_about_encoders_shows_what_runs(
+    folders: Callable[[str], Path], real: dict[Modality, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    page = (Path(__file__).parents[3] / "docs" / "encoders.md").read_text()
+    _load(folders, "chemberta").save_pretrained(tmp_path / "path" / "to" / "mine")
+    (tmp_path / "real.smi").write_bytes(real[Modality.SMILES].read_bytes())
+    monkeypatch.chdir(tmp_path)
+    local = {"facebook/esm2": "esm2", "seyonec/ChemBERTa": "chemberta", "ibm/MoLFormer": "molformer"}
+    names: dict[str, Any] = {}
+    blocks = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    assert len(blocks) == 3
+    for block in blocks:
+        for name, kind in local.items():
+            block = re.sub(f'"{name}[^"]*"', repr(str(folders(kind))), block)
+        exec(compile(block.replace("max_steps=100", "max_steps=1"), "docs/encoders.md", "exec"), names)
+    assert names["encoder"].modalities == ["SMILES"]
+
+
 def _rxnmapper() -> Path:
     """Return the folder of the real encoder that the wheel rxnmapper carries; without importing it, which needs more."""
     spec = find_spec("rxnmapper")

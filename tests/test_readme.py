@@ -26,7 +26,9 @@ def test_both_readmes_show_the_same_programs():
     assert blocks("README.md") == blocks("README.ko.md")
 
 
-@pytest.mark.parametrize("page", [*PAGES, "examples/README_RL_TRAINING.md", "docs/reward_shaping.md", "docs/models.md"])
+@pytest.mark.parametrize(
+    "page", [*PAGES, "examples/README_RL_TRAINING.md", "docs/reward_shaping.md", "docs/models.md", "docs/encoders.md"]
+)
 def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#:]+)\)", (ROOT / page).read_text()):
         assert ((ROOT / page).parent / target).exists(), f"{page} links to {target}"

@@ -6,10 +6,6 @@ import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
-
-import torch
-from transformers import AutoConfig, AutoModelForMaskedLM, AutoTokenizer
 
 from lobster.constants import Modality
 from lobster.device import resolve_device
@@ -17,31 +13,9 @@ from lobster.evaluation.metrics import SequenceMetrics, SmilesMetrics, sample_me
 from lobster.evaluation.policies import policy_scorecard
 from lobster.evaluation.scorecard import LAYOUT, scorecard
 from lobster.evaluation.table import Figure, as_json, markdown
-from lobster.model import Ume
-from lobster.model.checkpoints import find_model
+from lobster.model import load_encoder
 from lobster.model.policies import load_policy
 from lobster.sequences import read_sequences
-
-
-def load_masked_model(name: str, modality: Modality | None, device: str | None) -> Ume:
-    """Load a UME, or any masked language model of the Hugging Face library with its tokenizer.
-
-    Args:
-        name: A name that ships, a folder or a Hub id.
-        modality: What a model that is no UME reads.
-        device: Where to put it.
-
-    Raises:
-        ValueError: The model is no UME and its modality was not given.
-    """
-    path = find_model(name)
-    if path.is_file() or AutoConfig.from_pretrained(path).model_type == "ume":
-        return Ume.from_pretrained(path, device=device)
-    if modality is None:
-        raise ValueError(f"{name} is no UME: say what it reads, --modality {'|'.join(Modality)}")
-    model: Any = AutoModelForMaskedLM.from_pretrained(path, dtype=torch.float32)
-    tokenizer: Any = AutoTokenizer.from_pretrained(path)
-    return Ume(model, {modality: tokenizer}).to(resolve_device(device))
 
 
 def _figures(metrics: SmilesMetrics | SequenceMetrics, modality: Modality) -> Iterator[Figure]:
@@ -84,7 +58,12 @@ def main(arguments: list[str]) -> None:
         command.add_argument("--device")
         command.add_argument("--seed", type=int, default=0)
     ume.add_argument("--data", type=Path, default=Path("data"), help="folder of the data (%(default)s)")
-    ume.add_argument("--modality", type=Modality, choices=list(Modality), help="what a model that is no UME reads")
+    ume.add_argument(
+        "--modality",
+        type=Modality,
+        choices=list(Modality),
+        help="what it reads, where its vocabulary can write several",
+    )
     ume.add_argument("--tokens", type=int, default=40_000, help="held-out tokens of each modality (%(default)s)")
     ume.add_argument("--mutants", type=int, default=50, help="mutants of a protein to score whole (%(default)s)")
     policy.add_argument("--modality", type=Modality, choices=list(Modality), default=Modality.SMILES)
@@ -97,7 +76,7 @@ def main(arguments: list[str]) -> None:
     samples.add_argument("--json", type=Path, help="file to write the JSON to as well")
     a = parser.parse_args(arguments)
     if a.command == "ume":
-        model = load_masked_model(a.name, a.modality, a.device).freeze()
+        model = load_encoder(a.name, a.modality, a.device).freeze()
         _print(scorecard(model, a.data, a.tokens, a.mutants, a.seed), a.name)
     elif a.command == "samples":
         reference = read_sequences(a.reference) if a.reference else None

@@ -69,7 +69,9 @@ class PublishArguments:
 class ReferenceArguments:
     """Which encoder reads which real sequences."""
 
-    ume: str = field(metadata={"help": "encoder: a folder or a name; reference.json is written into its folder"})
+    ume: str = field(
+        metadata={"help": "encoder, a UME or any other: a folder or a name; reference.json is written into its folder"}
+    )
     smiles: str | None = field(default=None, metadata={"help": "file of SMILES, one a line"})
     amino_acid: str | None = field(default=None, metadata={"help": "FASTA file of proteins"})
     nucleotide: str | None = field(default=None, metadata={"help": "FASTA file of coding sequences"})
@@ -98,15 +100,15 @@ def main(arguments: list[str]) -> None:
 
 def write_reference(name: str, files: dict[Modality, str]) -> None:
     """Let an encoder read files of real sequences, and write what it finds into its folder."""
-    from lobster.model import Ume
+    from lobster.model import load_encoder
     from lobster.scoring.reference import REFERENCE_FILE, Reference
 
     if not files:
         raise ValueError("there is no file of real sequences: name --smiles, --amino_acid or --nucleotide")
-    ume = Ume.from_pretrained(name).freeze()
-    assert ume.folder is not None
-    Reference.from_files(ume, files).save(ume.folder / REFERENCE_FILE)
-    print(f"{ume.folder / REFERENCE_FILE} has what {', '.join(files)} sequences are like to {name}")
+    encoder = load_encoder(name, *(files if len(files) == 1 else ())).freeze()
+    assert encoder.folder is not None
+    Reference.from_files(encoder, files).save(encoder.folder / REFERENCE_FILE)
+    print(f"{encoder.folder / REFERENCE_FILE} has what {', '.join(files)} sequences are like to {name}")
 
 
 def _parse(arguments: list[str], *types: Any) -> tuple[Any, ...]:

@@ -29,8 +29,8 @@ class NullModel:
     The probability of a token is its frequency in the rest of the sequence, after the same tokens, shrunk to the reference's by
     ten tokens; the reference's after some tokens is shrunk to that after fewer. So a sequence owes nothing of what it gains over
     this model to being made of common tokens or of few, to the grammar of SMILES, or to saying one thing again and again.
-    SMILES are predicted from two tokens before, proteins and nucleotides from none; the bases of a codon are counted apart, from
-    the first base on.
+    SMILES are predicted from two tokens before, proteins and nucleotides from none; the bases of a codon, and longer tokens by
+    the base that they start with, are counted apart, from the first base on.
 
     That a sequence is held against its own composition is the idea of HMMER's null2 (Eddy, PLoS Comput. Biol. 4, 2008); shrinking to
     shorter contexts is that of MacKay and Peto, "A hierarchical Dirichlet language model", Nat. Lang. Eng. 1, 1995.
@@ -121,5 +121,7 @@ def _events(tokens: Sequence[str], modality: Modality, order: int | None = None)
     if modality is Modality.SMILES:
         tokens = [_RING_CLOSURE if token.isdigit() or token.startswith("%") else token for token in tokens]
     padded = [*[""] * order, *tokens]
-    for i in range(len(tokens)):
-        yield (str(i % places), *padded[i : i + order + 1])
+    letters = 0  # before the token, which may be a k-mer
+    for i, token in enumerate(tokens):
+        yield (str(letters % places), *padded[i : i + order + 1])
+        letters += len(token)

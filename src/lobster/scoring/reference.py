@@ -12,7 +12,7 @@ from typing import Any, Self
 import numpy as np
 
 from lobster.constants import Modality
-from lobster.model import Ume
+from lobster.model import Encoder
 from lobster.scoring.environments import Environments
 from lobster.scoring.null_model import NullModel, UsualModel
 from lobster.sequences import _detect_modality, normal_form, read_sequences
@@ -138,7 +138,7 @@ class Reference:
         self.parts = dict(parts)
 
     @classmethod
-    def of(cls, encoder: Ume, sequences: Mapping[Modality | str, Sequence[str]], seed: int = 0) -> Self:
+    def of(cls, encoder: Encoder, sequences: Mapping[Modality | str, Sequence[str]], seed: int = 0) -> Self:
         """Let an encoder read real sequences: a random 2,000 SMILES, 300 proteins, 200 coding sequences.
 
         Sequences that are unreadable, or longer than the encoder's `max_length`, are left out.
@@ -149,7 +149,7 @@ class Reference:
         return cls({Modality(m): _read(encoder, Modality(m), some, seed) for m, some in sequences.items()})
 
     @classmethod
-    def from_files(cls, encoder: Ume, files: str | Path | Mapping[Any, str | Path]) -> Self:
+    def from_files(cls, encoder: Encoder, files: str | Path | Mapping[Any, str | Path]) -> Self:
         """Let an encoder read files of real sequences, FASTA or SMILES.
 
         Args:
@@ -168,7 +168,7 @@ class Reference:
         Path(file).write_text(json.dumps({m.value: _to_json(part) for m, part in self.parts.items()}) + "\n")
 
     @classmethod
-    def load(cls, file: str | Path, encoder: Ume) -> Self:
+    def load(cls, file: str | Path, encoder: Encoder) -> Self:
         """Read what `save` wrote, for the encoder that it was made with.
 
         Raises:
@@ -180,7 +180,12 @@ class Reference:
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise ValueError(f"{file} is no reference: {type(error).__name__}: {error}; write it anew") from error
         for modality, part in parts.items():
-            now = _probe(encoder, modality, part.environments)
+            try:
+                now = _probe(encoder, modality, part.probe[0], part.environments)
+            except ValueError as error:
+                raise ValueError(
+                    f"{file} was written with another encoder, this one cannot read it: {error}"
+                ) from error
             for name, expected, found in zip(("encoder", "RDKit"), part.probe[1:], now[1:], strict=True):
                 if abs(found - expected) > _TOLERANCE:
                     raise ValueError(
@@ -193,7 +198,7 @@ class Reference:
         return Reference(self.parts | other.parts)
 
 
-def _read(encoder: Ume, modality: Modality, sequences: Sequence[str], seed: int) -> ModalityReference:
+def _read(encoder: Encoder, modality: Modality, sequences: Sequence[str], seed: int) -> ModalityReference:
     order = np.random.default_rng(seed).permutation(len(sequences))[: _COUNTED[modality]]
     normal = [form for i in order if (form := normal_form(sequences[i], modality))]
     least = max(1, round(_RARE * len(normal)))
@@ -217,7 +222,7 @@ def _read(encoder: Ume, modality: Modality, sequences: Sequence[str], seed: int)
         credit=credit,
         gain=Scale.of([_gain(null, usual, credit, *pair) for pair in own]),
         floors=tuple(_floor(column) for column in np.array([_reached(p) for _, p in own]).T),  # type: ignore[arg-type]
-        probe=_probe(encoder, modality, environments),
+        probe=_probe(encoder, modality, _probe_sequence(encoder, modality, read), environments),
         environments=environments,
     )
     if environments is not None:
@@ -225,15 +230,21 @@ def _read(encoder: Ume, modality: Modality, sequences: Sequence[str], seed: int)
     return part
 
 
-def _probe(encoder: Ume, modality: Modality, environments: Environments | None) -> tuple[str, float, float]:
-    sequence = _PROBES[modality]
+def _probe_sequence(encoder: Encoder, modality: Modality, read: Sequence[str]) -> str:
+    """Return what an encoder is to be known again by: a sequence that it can read."""
+    return _PROBES[modality] if encoder.read([_PROBES[modality]], modality, errors="null") != [None] else read[0]
+
+
+def _probe(
+    encoder: Encoder, modality: Modality, sequence: str, environments: Environments | None
+) -> tuple[str, float, float]:
     log_p = float(encoder.token_log_probabilities([sequence], modality)[0].mean())
     return sequence, log_p, environments.commonness(sequence) if environments else 0.0
 
 
 def _without_start(modality: Modality, tokens: Sequence[str], values: np.ndarray) -> tuple[Sequence[str], np.ndarray]:
     """Leave out the M that a protein starts with, unless it is all that there is."""
-    starts = modality is Modality.AMINO_ACID and len(tokens) > 1 and tokens[0] == "M"
+    starts = modality is Modality.AMINO_ACID and len(tokens) > 1 and tokens[0].upper() == "M"
     return (tokens[1:], values[1:]) if starts else (tokens, values)
 
 

@@ -11,9 +11,9 @@ from transformers import EsmConfig, EsmForMaskedLM, EsmTokenizer, LlamaConfig, L
 
 from lobster.constants import Modality
 from lobster.evaluation import policy_scorecard, scorecard
-from lobster.evaluation.__main__ import load_masked_model, main
+from lobster.evaluation.__main__ import main
 from lobster.evaluation.scorecard import auroc, masked_marginals, spearman
-from lobster.model import Ume
+from lobster.model import Ume, load_encoder
 from lobster.model.pseudo_likelihood import scoring_rows
 from lobster.pretraining.policy import policy_tokenizer
 from lobster.scoring.biopolymers import open_reading_frame
@@ -149,23 +149,21 @@ def esm(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_masked_model_of_the_hub_is_scored(esm: Path, data: Path, capsys: pytest.CaptureFixture[str]):
-    main(["ume", str(esm), "--modality", "amino_acid", "--data", str(data), "--device", "cpu"])
+@pytest.mark.parametrize("modality", [[], ["--modality", "amino_acid"]])
+def test_a_masked_model_of_the_hub_is_scored(
+    esm: Path, data: Path, modality: list[str], capsys: pytest.CaptureFixture[str]
+):
+    main(["ume", str(esm), *modality, "--data", str(data), "--device", "cpu"])
     table, _, last = capsys.readouterr().out.strip().rpartition("\n")
     assert "| amino_acid | pseudo-perplexity | 3 |" in table
     assert "| SMILES |" not in table
     report = json.loads(last)
     assert report["model"] == str(esm)
     [perplexity] = [f["value"] for f in report["figures"] if f["name"] == "pseudo-perplexity"]
-    model = load_masked_model(str(esm), Modality.AMINO_ACID, "cpu")
+    model = load_encoder(str(esm), Modality.AMINO_ACID, "cpu")
     scores = model.compute_pseudo_likelihood(PROTEINS, "amino_acid")
     lengths = list(map(len, PROTEINS))
     assert perplexity == pytest.approx(math.exp(-np.average(np.log(scores), weights=lengths)), rel=1e-4)
-
-
-def test_a_model_that_is_no_ume_has_to_say_what_it_reads(esm: Path, data: Path):
-    with pytest.raises(ValueError, match="--modality"):
-        main(["ume", str(esm), "--data", str(data)])
 
 
 def test_a_folder_without_data_is_named(tmp_path: Path):

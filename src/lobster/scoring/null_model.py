@@ -103,7 +103,7 @@ class UsualModel:
                 found[event].append(float(value))
         mean = float(np.mean(list(chain.from_iterable(found.values()))))
         means = {event: (sum(values) + _OWN * mean) / (len(values) + _OWN) for event, values in found.items()}
-        return cls(modality, {_ANY: mean} | means)
+        return cls(modality, {event: round(value, 4) for event, value in ({_ANY: mean} | means).items()})
 
     def log_probability(self, tokens: Sequence[str]) -> float:
         """Return the mean over a sequence's tokens of what is usual for them, in nats.

@@ -277,7 +277,7 @@ def _modality_of(sequences: Sequence[str], file: str | Path) -> Modality:
 def _to_json(part: ModalityReference) -> dict[str, Any]:
     written: dict[str, Any] = {
         "probe": part.probe,
-        "usual": {" ".join(event): round(mean, 4) for event, mean in part.usual.means.items()},
+        "usual": {" ".join(event): mean for event, mean in part.usual.means.items()},
         "credit": part.credit,
         "gain": asdict(part.gain),
         "floors": part.floors,

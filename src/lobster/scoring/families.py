@@ -1,6 +1,7 @@
 """Protein families: the relatives of a protein, their profile hidden Markov model, and how well a sequence fits it."""
 
 import gzip
+import io
 from collections.abc import Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -175,16 +176,13 @@ class Profile:
         return cls._of_alignment(_read_alignment(str(alignment))) if alignment else cls._of_hmm(_read_hmm(str(hmm)))
 
     @classmethod
-    def _of_alignment(cls, alignment: DigitalMSA) -> Self:
-        rows = tuple(alignment.textize().alignment)
-        alignment.reference = "".join("x" if residue.isalpha() else "." for residue in rows[0])
-        return cls._of(_letters(rows[0]), alignment)
+    def _of_alignment(cls, rows: Sequence[str]) -> Self:
+        return cls._of(_letters(rows[0]), _alignment(rows))
 
     @classmethod
     def _of(cls, query: str, alignment: DigitalMSA) -> Self:
         columns = _columns(alignment)
-        weights = _weights(columns)
-        alignment.name = alignment.name or "family"
+        weights = 1 / alike(columns).sum(1)
         hmm, _, _ = Builder(_ALPHABET, architecture="hand").build_msa(alignment, _BACKGROUND)
         probabilities, trust = _emissions(columns, weights)
         emissions: Any = hmm.match_emissions
@@ -214,6 +212,14 @@ class Profile:
         match = np.array([letter == "x" for letter in aligned.reference])
         position = np.where(match, match.cumsum() - 1, -1)
         return [position[[letter.isalpha() for letter in row]] for row in aligned.alignment]
+
+    def aligned(self, sequences: Sequence[str]) -> np.ndarray:
+        """Return the residue of each sequence at each position, by its number among `RESIDUES`; 20 where it has none."""
+        found = np.full((len(sequences), self.hmm.M), _GAP, dtype=np.int8)
+        for row, sequence, at in zip(found, sequences, self.columns(sequences), strict=True):
+            own = np.array([RESIDUES.find(letter) % (_GAP + 1) for letter in sequence])
+            row[at[at >= 0]] = own[at >= 0]
+        return found
 
     def substitutions(self, wild_type: str) -> np.ndarray:
         """Return what each residue of a protein of the family may be replaced by, (residues, 20), in nats; 0 is as good.
@@ -316,11 +322,9 @@ def read_family(alignment: str | None, hmm: str | None, relatives: str | None, v
 
 def _search(query: str, block: DigitalSequenceBlock, iterations: int, evalue: float = _EVALUE) -> DigitalMSA:
     """Search for a query; return the query and what was found, aligned, a column of reference for each of its residues."""
-    sequence = TextSequence(name="query", sequence=query).digitize(_ALPHABET)
     if not len(block):
-        alone = DigitalMSA(_ALPHABET, name="query", sequences=[sequence])
-        alone.reference = "x" * len(query)
-        return alone
+        return _alignment([query])
+    sequence = TextSequence(name="query", sequence=query).digitize(_ALPHABET)
     builder = Builder(_ALPHABET, architecture="hand")
     search = Pipeline(_ALPHABET, incE=evalue, incdomE=evalue).iterate_seq(sequence, block, builder)
     for number, result in enumerate(search, 1):
@@ -335,6 +339,18 @@ def _digital(sequences: Sequence[str]) -> DigitalSequenceBlock:
     return DigitalSequenceBlock(_ALPHABET, [text.digitize(_ALPHABET) for text in named])
 
 
+def _alignment(rows: Sequence[str]) -> DigitalMSA:
+    """Return aligned sequences as HMMER takes them, a column of reference for each residue of the first.
+
+    As a file: to set `DigitalMSA.reference` corrupts memory (pyhmmer 0.12.3).
+    """
+    reference = "".join("x" if letter.isalpha() else "." for letter in rows[0])
+    lines = ["# STOCKHOLM 1.0", "#=GF ID family", *(f"{i} {row}" for i, row in enumerate(rows)), f"#=GC RF {reference}"]
+    text = "\n".join([*lines, "//", ""])
+    with MSAFile(io.BytesIO(text.encode()), "stockholm", digital=True, alphabet=_ALPHABET) as file:
+        return file.read()
+
+
 def _letters(row: str) -> str:
     return "".join(filter(str.isalpha, row)).upper()
 
@@ -346,16 +362,22 @@ def _columns(alignment: DigitalMSA) -> np.ndarray:
     return np.array([[RESIDUES.find(row[i].upper()) % (_GAP + 1) for i in keep] for row in rows], dtype=np.int8)
 
 
-def _weights(columns: np.ndarray) -> np.ndarray:
-    """Return one over how many sequences are as good as identical to each, itself among them, (sequences,)."""
-    there = columns != _GAP
-    weights = np.ones(len(columns))
-    for i, row in enumerate(columns):
+def alike(aligned: np.ndarray) -> np.ndarray:
+    """Say which sequences count as one with each: 80 % identical, over half of its positions at least.
+
+    Args:
+        aligned: `Profile.aligned`, (sequences, positions).
+
+    Returns:
+        (sequences, sequences); a sequence is alike to itself.
+    """
+    there = aligned != _GAP
+    found = np.eye(len(aligned), dtype=bool)
+    for i, row in enumerate(aligned):
         both = (there & there[i]).sum(1)
-        same = ((columns == row) & there[i]).sum(1)
-        alike = (same >= _ALIKE * both) & (both >= there[i].sum() / 2)
-        weights[i] = 1 / max(1, alike.sum())
-    return weights
+        same = ((aligned == row) & there[i]).sum(1)
+        found[i] |= (same >= _ALIKE * both) & (both >= there[i].sum() / 2) & (both > 0)
+    return found
 
 
 @lru_cache(maxsize=1)
@@ -398,7 +420,7 @@ def _in_order(domains: list[Domain]) -> list[Domain]:
     return taken
 
 
-def _read_alignment(file: str) -> DigitalMSA:
+def _read_alignment(file: str) -> tuple[str, ...]:
     try:
         with MSAFile(file, digital=True, alphabet=_ALPHABET) as alignments:
             found = alignments.read()
@@ -406,7 +428,7 @@ def _read_alignment(file: str) -> DigitalMSA:
         raise SequenceFileError(f"{file} is no alignment of proteins, in FASTA, A2M or Stockholm: {error}") from error
     if found is None:
         raise SequenceFileError(f"{file} holds no alignment: expected FASTA, A2M or Stockholm")
-    return found
+    return tuple(found.textize().alignment)
 
 
 def _read_hmm(file: str) -> HMM:

@@ -26,7 +26,7 @@ _FEWEST = 10  # relatives that count as different, at least
 _HELD_OUT = 0.15  # of the different relatives
 _HELD_OUT_RESIDUES = 6_000  # at most
 _POLICY = "protein-policy-3M"
-_WRITTEN = 256  # proteins that it writes
+_WRITTEN = 128  # proteins that it writes
 _PATIENCE = 4  # measurements without a better one, after which a run ends
 
 

@@ -268,6 +268,11 @@ class Profile:
         whole = np.minimum(1, covered / floor) ** _STEEPNESS
         return np.maximum(0.25 * np.clip(bits / scale.lower, 0, 1), whole * [scale(value) for value in bits])
 
+    @property
+    def covered(self) -> float:
+        """The share of the positions that three quarters of the members have."""
+        return self._members_fit[1]
+
     def _fits(self, sequences: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """Return the `bits` of each sequence, and the share of the positions that it has."""
         limits = {"F1": 1.0, "F2": 1.0, "F3": 1.0, "T": -1e6, "domT": -1e6}  # nothing is filtered

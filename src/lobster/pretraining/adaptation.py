@@ -78,19 +78,18 @@ def divide(query: str, relatives: Sequence[str], seed: int = 0) -> Family:
     sequences = [query, *relatives]
     pairs = alike(Profile.from_relatives(query, relatives).aligned(sequences))
     pairs |= pairs.T
-    weights = 1 / pairs.sum(1)
-    different = float(weights.sum()) - 1
-    if different < _FEWEST:
-        raise ValueError(
-            f"{len(relatives)} relatives, {different:.0f} of them different, are too few to adapt an encoder to: expected "
-            f"{_FEWEST} different ones; reward their profile instead, Component('family', relatives=FILE)"
-        )
+    different = float((1 / pairs.sum(1)).sum()) - 1
     held, residues = list[int](), 0
     for i in np.random.default_rng(seed).permutation(len(sequences)):
         new = not pairs[i, [0, *held]].any()
         if new and (len(held) < 2 or (len(held) < _HELD_OUT * different and residues < _HELD_OUT_RESIDUES)):
             held.append(int(i))
             residues += len(sequences[i])
+    if different < _FEWEST or not held:
+        raise ValueError(
+            f"{len(relatives)} relatives, {different:.0f} of them different, are too few to adapt an encoder to: expected "
+            f"{_FEWEST} different ones; reward their profile instead, Component('family', relatives=FILE)"
+        )
     kept = np.flatnonzero(~pairs[:, held].any(1))
     train = [sequences[i] for i in kept]
     return Family(

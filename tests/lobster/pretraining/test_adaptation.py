@@ -65,7 +65,9 @@ def test_nothing_that_is_held_out_is_alike_to_what_is_learned():
 
 
 def test_too_few_relatives_are_told():
-    with pytest.raises(ValueError, match=r"5 relatives, 5 of them different, are too few .* expected 10 different ones"):
+    with pytest.raises(
+        ValueError, match=r"5 relatives, 5 of them different, are too few .* expected 10 different ones"
+    ):
         divide(QUERY, RELATIVES[:5])
     with pytest.raises(ValueError, match="40 relatives, 0 of them different"):
         divide(QUERY, [QUERY] * 40)

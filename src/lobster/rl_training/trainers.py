@@ -4,7 +4,7 @@ How the set-up differs from TRL's defaults, and why (measurements: `docs/reward_
 
 1. ``scale_rewards="none"``: with rewards scaled within a group, a constant factor cancels and the reward temperature would
    mean nothing.
-2. ``beta=0.2``: the policy is anchored to where it started; without an anchor a likelihood reward ends in one molecule.
+2. ``beta=4``: the policy is anchored to where it started; without an anchor a likelihood reward ends in one molecule.
 3. What is no longer new pays less (`DiversityMemory`): each molecule pays once, and less as more like it come;
    ``diversity=False`` turns that off.
 4. A run that goes bad is stopped, and its best policy brought back (`RunGuard`); ``guard=False`` turns that off.
@@ -61,7 +61,7 @@ Part = TypeVar("Part")
 
 DEFAULTS: dict[str, Any] = {
     "scale_rewards": "none",
-    "beta": 0.2,
+    "beta": 4.0,
     "max_grad_norm": 0.15,
     "mask_truncated_completions": True,
     "disable_dropout": True,

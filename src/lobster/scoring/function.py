@@ -26,7 +26,20 @@ PSEUDO_LIKELIHOOD = "pseudo_likelihood"
 ROLES = ("part", "filter")
 # What tables and metrics use.
 RESERVED_NAMES = set(
-    ["sequence", "modality", "score", "reward", "outcome", "valid", "novelty_weight", "unique", "cached"]
+    [
+        "step",
+        "prompt",
+        "completion",
+        "sequence",
+        "modality",
+        "score",
+        "reward",
+        "outcome",
+        "valid",
+        "novelty_weight",
+        "unique",
+        "cached",
+    ]
 )
 COMBINATIONS = ("geometric", "arithmetic")
 TOLERANCE = 1e-6  # how far outside of [0, 1] a score may be, which is a matter of rounding
@@ -107,6 +120,9 @@ class Component:
         modality: What a function of your own is for; the others are not asked. By default any.
         parameters: The measure's own, such as ``references``. Where it has a list, one string is a list of one.
 
+    Attributes:
+        arguments: What it was made of.
+
     Raises:
         ScoringError: Something in it is unknown or does not fit; the message names the nearest that exists.
 
@@ -127,6 +143,8 @@ class Component:
         modality: Modality | str | None = None,
         **parameters: Any,
     ):
+        described = {"kind": kind, "name": name, "weight": weight, "role": role, "transform": transform}
+        self.arguments: dict[str, Any] = {**described, "modality": modality, **parameters}
         if not (callable(kind) or (isinstance(kind, str) and kind)):
             raise ScoringError(f"kind is {kind!r}, expected a name such as qed, or a function")
         self.kind = kind

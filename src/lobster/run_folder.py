@@ -12,6 +12,7 @@ import yaml
 RUN_FILE = "run.yaml"  # everything that defines the run
 METRICS_FILE = "metrics.jsonl"  # a line a logging step
 COMPLETIONS = "completions"  # a folder of parquet files: every completion that was scored
+BEST_FILE = "best_sequences.csv"
 SUMMARY_FILE = "summary.json"
 REPORT_FILE = "report.html"
 
@@ -68,6 +69,16 @@ def read_completions(folder: str | Path) -> pd.DataFrame:
     """Return the completions of a run that were kept, a row each, in the order in which they were scored; none where none were."""
     parts = [pd.read_parquet(part) for part in completion_parts(folder)]
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+
+
+def read_best(folder: str | Path) -> pd.DataFrame:
+    """Return the best distinct sequences of a run, the best first; none where there are none."""
+    file = Path(folder) / BEST_FILE
+    if not file.is_file() or not file.read_text().strip():
+        return pd.DataFrame()
+    found = pd.read_csv(file, dtype=str, keep_default_na=False)  # a protein may be called NA
+    figures = [name for name in found if name not in ("sequence", "modality")]
+    return found.assign(**{name: pd.to_numeric(found[name], errors="coerce") for name in figures})
 
 
 def json_line(values: dict[str, Any]) -> str:

@@ -15,6 +15,7 @@ from transformers import PreTrainedTokenizerFast
 from lobster.constants import Modality
 from lobster.device import resolve_device, resolve_dtype
 from lobster.model.checkpoints import find_model, load_folder, load_lightning, load_tokenizers
+from lobster.model.explain import Explanation, explain_one
 from lobster.model.network import UmeForMaskedLM
 from lobster.model.pseudo_likelihood import Method, token_log_probabilities, windows
 from lobster.sequences import read_letters
@@ -277,6 +278,22 @@ class Ume:
         for (row, _, _, _), part in zip(pieces, found, strict=True):
             parts[row].append(part)
         return [np.zeros(0) if row is None else np.concatenate(parts[row]) for row in rows]
+
+    def explain(self, sequence: str, modality: Modality | str | None = None) -> Explanation:
+        """Return what the encoder finds of each token of a sequence, which may be longer than `max_length`.
+
+        Args:
+            sequence: The sequence.
+            modality: Its modality; by default the one that it looks like.
+
+        Raises:
+            ValueError: It cannot be read; the message says why.
+
+        >>> toluene = Ume.from_pretrained("ume-nano-base-3M", device="cpu").explain("Cc1ccccc1")
+        >>> toluene.tokens[:3], toluene.log_probabilities.argmin() == 0  # the methyl group could be anything else
+        (['C', 'c', '1'], True)
+        """
+        return explain_one(self, sequence, modality)
 
     def tokens(self, sequences: Sequence[str], modality: Modality | str) -> list[list[str]]:
         """Return each sequence's own tokens, as the vocabulary spells them.

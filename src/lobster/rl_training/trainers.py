@@ -435,6 +435,7 @@ def train_ume_grpo(
     output_dir: str | Path = "runs/ume_grpo",
     device: str | torch.device = "cuda",
     resume_from_checkpoint: str | bool | None = None,
+    html_report: bool = True,
     **trainer: Any,
 ) -> GRPOTrainer:
     """Load a UME, reinforce a policy with it, and save the policy in ``output_dir``.
@@ -447,6 +448,7 @@ def train_ume_grpo(
         output_dir: Where checkpoints and the policy go. It must not hold another run.
         device: Where to train and score. Without CUDA, `"cuda"` warns once and means the CPU.
         resume_from_checkpoint: A checkpoint's folder, or True for the last one in ``output_dir``.
+        html_report: Whether ``report.html`` is written at the end (`lobster.report.write_html_report`).
         trainer: Everything else that `create_ume_grpo_trainer` takes.
 
     Returns:
@@ -467,7 +469,20 @@ def train_ume_grpo(
     with told_when_full(output_dir):
         built.save_model(str(output_dir))
         built.create_model_card()
+        if html_report and built.is_world_process_zero():
+            _write_html_report(output_dir, ume)
     return built
+
+
+def _write_html_report(output_dir: str | Path, encoder: Ume) -> None:
+    from lobster.report import can_write_html_report, write_html_report  # what reports needs nothing of what trains
+
+    if can_write_html_report():
+        write_html_report(output_dir, encoder=encoder)
+    else:
+        logger.warning(
+            "no report.html was written: pip install 'lobster-rl[report]', then lobster.report.write_html_report"
+        )
 
 
 def _check_keywords(grpo: dict[str, Any]) -> None:

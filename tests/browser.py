@@ -83,7 +83,8 @@ class Browser:
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", features=[scheme])
         self.call("Page.navigate", url=file.resolve().as_uri())
-        self._wait(lambda: self.run("document.documentElement?.dataset.ready === 'yes'"), 120)
+        ready = "document.documentElement?.dataset.ready === 'yes'"
+        self._wait(lambda: self.run(ready) or self.complaints, 120)
 
     def run(self, script: str) -> Any:
         """Return the value of an expression."""
@@ -91,8 +92,18 @@ class Browser:
         assert "exceptionDetails" not in found, found
         return found["result"].get("value")
 
+    def type(self, text: str) -> None:
+        """Type a text where the focus is."""
+        self.call("Input.insertText", text=text)
+
     def press(self, key: str, code: int, text: str = "") -> None:
-        """Press a key."""
+        """Press a key.
+
+        Args:
+            key: Its name.
+            code: Its Windows virtual-key code.
+            text: What it writes.
+        """
         for kind in ("keyDown", "keyUp"):
             parts = {"type": kind, "key": key, "code": key, "windowsVirtualKeyCode": code}
             self.call("Input.dispatchKeyEvent", **parts, **({"text": text} if text and kind == "keyDown" else {}))

@@ -134,13 +134,10 @@ def _distributions(samples: dict[str, pd.DataFrame]) -> list[tuple[str, list[dic
 
 def _bars(samples: dict[str, pd.DataFrame]) -> list[tuple[str, list[dict[str, Any]]]]:
     """Return what became of completions, and the composition of proteins and nucleotides."""
-    found = (
-        [("what became of them", shares({name: part["outcome"] for name, part in samples.items()}))] if samples else []
-    )
+    found = [("what became of them", shares({name: part["outcome"] for name, part in samples.items()}))]
     for modality, what in ((Modality.AMINO_ACID, "residues"), (Modality.NUCLEOTIDE, "bases")):
-        counted = shares({name: letters(part, modality) for name, part in samples.items()})
-        found += [(what, counted)] if counted else []
-    return found
+        found.append((what, shares({name: letters(part, modality) for name, part in samples.items()})))
+    return [(title, values) for title, values in found if values]
 
 
 def _figures(runs: list[Run]) -> list[tuple[str, list[str]]]:

@@ -91,17 +91,11 @@ class Run:
         counts = steps.value_counts().sort_index()
         wanted = min(PHASE_ROWS, len(steps) // 3 + 1)
         first = counts.index[int(np.searchsorted(counts.cumsum(), wanted))]
-        last = counts.index[::-1][int(np.searchsorted(counts[::-1].cumsum(), wanted))]
-        return {
-            _steps(counts.index[0], first): self.completions[steps <= first],
-            _steps(last, counts.index[-1]): self.completions[steps >= max(last, first + 1)],
-        }
-
-    @property
-    def modalities(self) -> list[Modality]:
-        """The modalities that it has written."""
-        found = self.completions["modality"].dropna().unique() if len(self.completions) else []
-        return [modality for modality in Modality if modality.value in found]
+        last = max(counts.index[::-1][int(np.searchsorted(counts[::-1].cumsum(), wanted))], first + 1)
+        found = {_steps(counts.index[0], first): self.completions[steps <= first]}
+        if last <= counts.index[-1]:
+            found[_steps(last, counts.index[-1])] = self.completions[steps >= last]
+        return found
 
     def figures(self) -> Iterator[tuple[str, float, float]]:
         """Give what a metric is called, and its mean over the first and the last tenth of the steps."""

@@ -40,7 +40,8 @@ def ume_folder(tiny_ume, tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def train(tiny_policy, ume_folder):
     def run(folder, policy=tiny_policy, prompts=PROMPTS, **changes):
-        return train_ume_grpo(policy, ume_folder, prompts, output_dir=folder, device="cpu", **(SETTINGS | changes))
+        settings = {"device": "cpu", "html_report": False} | SETTINGS | changes
+        return train_ume_grpo(policy, ume_folder, prompts, output_dir=folder, **settings)
 
     return run
 
@@ -107,6 +108,7 @@ def test_the_run_file_holds_everything(ended, tiny_policy, ume_folder):
 def test_a_run_is_repeated_from_its_file(ended, tmp_path):
     for name in ("one", "two"):
         train_ume_grpo(**read_run(ended / "run.yaml"), output_dir=tmp_path / name)
+        assert "<svg" in (tmp_path / name / "report.html").read_text()
     assert weights(tmp_path / "one") == weights(tmp_path / "two") == weights(ended)
     pd.testing.assert_frame_equal(read_completions(tmp_path / "one"), read_completions(ended))
     one, two = (read_description(folder / "run.yaml")["arguments"] for folder in (ended, tmp_path / "one"))

@@ -1,7 +1,7 @@
 """report.html: one file, readable without a network, that shows a run or compares several."""
 
-import logging
 import math
+from collections import Counter
 from collections.abc import Sequence
 from functools import cache
 from importlib.util import find_spec
@@ -19,8 +19,6 @@ from lobster.sequences.chemistry import murcko_scaffold
 
 if TYPE_CHECKING:
     from lobster.model import Ume
-
-logger = logging.getLogger(__name__)
 
 DRAWN = 60  # molecules that are drawn, of all runs together
 COLOURED = 40  # proteins and nucleotides whose letters are coloured
@@ -162,38 +160,49 @@ def _cards(runs: list[Run], encoder: "Ume | None") -> list[dict[str, Any]]:
     """Return the best sequences of all runs with what a card shows of each, the best first."""
     rows = [{"run": run.name} | row for run in runs for row in run.best.to_dict("records")]
     rows.sort(key=lambda row: -row["score"])
-    places = _most_surprising(rows, encoder) if encoder is not None else {}
-    drawn, cards = 0, []
+    shown = _shown(rows, len(runs))
+    surprises = _surprises(rows, shown, encoder) if encoder is not None else {}
+    cards = []
     for number, row in enumerate(rows):
         molecule = row["modality"] == Modality.SMILES.value
         figures = {k: v for k, v in row.items() if k not in ("run", "sequence", "modality") and math.isfinite(v)}
-        levels = places.get(number)
-        card = {
-            "run": row["run"],
-            "sequence": row["sequence"],
-            "modality": row["modality"],
-            "values": {k: float(f"{v:.4g}") for k, v in figures.items()} | {"length": len(row["sequence"])},
-            "scaffold": murcko_scaffold(row["sequence"]) if molecule else None,
-            "picture": draw_molecule(row["sequence"], levels) if molecule and drawn < DRAWN else None,
-            "levels": "".join(map(str, levels)) if levels and not molecule else None,
-            "coloured": levels is not None,
-        }
-        drawn += molecule
-        cards.append(card)
+        levels = surprises.get(number)
+        cards.append(
+            {
+                "run": row["run"],
+                "sequence": row["sequence"],
+                "modality": row["modality"],
+                "values": {k: float(f"{v:.4g}") for k, v in figures.items()} | {"length": len(row["sequence"])},
+                "scaffold": murcko_scaffold(row["sequence"]) if molecule else None,
+                "picture": draw_molecule(row["sequence"], levels) if molecule and number in shown else None,
+                "levels": "".join(map(str, levels)) if levels and not molecule else None,
+                "coloured": levels is not None,
+            }
+        )
     return cards
 
 
-def _most_surprising(rows: list[dict[str, Any]], encoder: "Ume") -> dict[int, list[int]]:
-    """Return how surprising each letter is, of those sequences that are shown so, by their number."""
+def _shown(rows: list[dict[str, Any]], runs: int) -> set[int]:
+    """Return the numbers of the sequences that are drawn or coloured: the best of each run and modality."""
+    counts: Counter[tuple[str, str]] = Counter()
+    found = set()
+    for number, row in enumerate(rows):
+        counts[row["run"], row["modality"]] += 1
+        most = DRAWN if row["modality"] == Modality.SMILES.value else COLOURED
+        if counts[row["run"], row["modality"]] <= max(1, most // runs):
+            found.add(number)
+    return found
+
+
+def _surprises(rows: list[dict[str, Any]], shown: set[int], encoder: "Ume") -> dict[int, list[int]]:
+    """Return how surprising each letter is of the sequences that are shown, by their number."""
     from lobster.model import explain
 
     found: dict[int, list[int]] = {}
     for modality in encoder.modalities:
-        most = DRAWN if modality is Modality.SMILES else COLOURED
-        numbers = [number for number, row in enumerate(rows) if row["modality"] == modality.value][:most]
-        for number, explained in zip(
-            numbers, explain(encoder, [rows[n]["sequence"] for n in numbers], modality), strict=True
-        ):
+        numbers = [number for number in sorted(shown) if rows[number]["modality"] == modality.value]
+        explanations = explain(encoder, [rows[number]["sequence"] for number in numbers], modality)
+        for number, explained in zip(numbers, explanations, strict=True):
             if explained is not None and sum(map(len, explained.tokens)) == len(explained.sequence):
                 found[number] = surprise_levels(explained.of_letters, modality)
     return found

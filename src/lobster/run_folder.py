@@ -57,7 +57,8 @@ def read_metrics(folder: str | Path) -> pd.DataFrame:
     file = Path(folder) / METRICS_FILE
     if not file.is_file():
         raise FileNotFoundError(f"{file} does not exist: expected the output_dir of a run")
-    return pd.DataFrame([json.loads(line) for line in file.read_text().splitlines()], dtype=float)
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    return pd.DataFrame(rows, dtype=float) if rows else pd.DataFrame({"step": []}, dtype=float)
 
 
 def completion_parts(folder: str | Path) -> list[Path]:

@@ -25,7 +25,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from lobster.constants import Modality
 from lobster.evaluation import sample
-from lobster.model import Ume
+from lobster.model import load_encoder
 from lobster.model.policies import find_policy, load_policy
 from lobster.report import (
     ProgressLine,
@@ -59,7 +59,10 @@ def main() -> None:
     """Run the demo, or a training of your own."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model_path", default=POLICY, help=f"policy: a folder, a Hub id or {POLICY}")
-    parser.add_argument("--ume", default=UME, help=f"UME: a folder, a Hub id, a .ckpt or {UME}")
+    parser.add_argument("--ume", default=UME, help=f"UME or other encoder: a folder, a Hub id, a .ckpt or {UME}")
+    parser.add_argument(
+        "--modality", help="what an encoder that is no UME reads, where its vocabulary can write several"
+    )
     parser.add_argument("--dataset", help="file of prompts; without it, the demo's empty prompt")
     parser.add_argument("--output_dir", default=FOLDER)
     parser.add_argument("--samples", type=int, default=512, help="samples in the table before and after (demo)")
@@ -112,7 +115,7 @@ def run_own(arguments: argparse.Namespace, settings: dict[str, Any]) -> None:
     """Train on your own prompts."""
     train_ume_grpo(
         arguments.model_path,
-        arguments.ume,
+        load_encoder(arguments.ume, arguments.modality, arguments.device or "cuda"),
         load_prompts(arguments.dataset),
         output_dir=arguments.output_dir,
         device=arguments.device or "cuda",
@@ -129,7 +132,7 @@ def run_demo(arguments: argparse.Namespace, settings: dict[str, Any]) -> None:
     start = checkpoint_to_resume(folder, arguments.resume)
     settings = DEMO | {"overwrite_output_dir": start is None and arguments.output_dir == FOLDER} | settings
     check_output_dir(folder, start, settings["overwrite_output_dir"])
-    ume = Ume.from_pretrained(arguments.ume, device=arguments.device)
+    ume = load_encoder(arguments.ume, arguments.modality, arguments.device)
     scorer = UmeRewardFunction(ume)
     source = find_policy(arguments.model_path)
     print(f"Sampling {arguments.samples} molecules from {arguments.model_path} …", flush=True)

@@ -6,7 +6,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PAGES = ("README.md", "README.ko.md", "src/lobster/rl_training/README.md", "docs/scoring.md", "docs/report.md")
+PAGES = (
+    "README.md",
+    "README.ko.md",
+    "src/lobster/rl_training/README.md",
+    "docs/scoring.md",
+    "docs/oracles.md",
+    "docs/report.md",
+)
 
 
 def blocks(page: str) -> list[str]:
@@ -26,7 +33,9 @@ def test_both_readmes_show_the_same_programs():
     assert blocks("README.md") == blocks("README.ko.md")
 
 
-@pytest.mark.parametrize("page", [*PAGES, "examples/README_RL_TRAINING.md", "docs/reward_shaping.md", "docs/models.md"])
+@pytest.mark.parametrize(
+    "page", [*PAGES, "examples/README_RL_TRAINING.md", "docs/reward_shaping.md", "docs/models.md", "docs/encoders.md"]
+)
 def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#:]+)\)", (ROOT / page).read_text()):
         assert ((ROOT / page).parent / target).exists(), f"{page} links to {target}"

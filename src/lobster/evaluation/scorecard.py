@@ -19,10 +19,12 @@ from lobster.evaluation.corruption import (
     swap_tokens,
 )
 from lobster.evaluation.fooling import fooling_strings
+from lobster.evaluation.mutants import TITLES, Method, blosum62_scores, encoder_scores, family_scores, read_scan
 from lobster.evaluation.ngram import NGram
 from lobster.evaluation.table import Figure
-from lobster.model import Ume
+from lobster.model import Encoder
 from lobster.model.pseudo_likelihood import Row, masked_logits, scoring_rows, sequence_numbers
+from lobster.scoring.families import Profile, find_relatives, read_database
 from lobster.sequences import canonical_smiles, read_sequences
 
 # What --help and docs say of the data.
@@ -69,11 +71,11 @@ CORRUPTIONS: dict[Modality, dict[str, Corrupt]] = {
 }
 
 
-def scorecard(ume: Ume, data: Path, tokens: int = 40_000, mutants: int = 50, seed: int = 0) -> Iterator[Figure]:
+def scorecard(ume: Encoder, data: Path, tokens: int = 40_000, mutants: int = 50, seed: int = 0) -> Iterator[Figure]:
     """Measure a model, one figure after the other.
 
     Args:
-        ume: The model; any masked language model with tokenizers that put one token before and one after a sequence.
+        ume: The model; any encoder (`load_encoder`).
         data: The folder of the data.
         tokens: How many held-out tokens to measure on, of each modality.
         mutants: Of how many mutants of each protein to work out the pseudo-likelihood (the masked marginals take all).
@@ -91,16 +93,16 @@ def scorecard(ume: Ume, data: Path, tokens: int = 40_000, mutants: int = 50, see
     for modality in present:
         yield from _modality(ume, modality, data, tokens, seed)
     if Modality.AMINO_ACID in ume.modalities and (data / ASSAYS).is_file():
-        yield from _assays(ume, data / ASSAYS, mutants, seed)
+        yield from _assays(ume, data, mutants, seed)
 
 
-def _modality(ume: Ume, modality: Modality, data: Path, tokens: int, seed: int) -> Iterator[Figure]:
+def _modality(ume: Encoder, modality: Modality, data: Path, tokens: int, seed: int) -> Iterator[Figure]:
     rng = np.random.default_rng(seed)
     train, heldout = (read_sequences(data / file) for file in FILES[modality])
     real, ids = _take(ume, modality, heldout, tokens, rng)
     _, train_ids = _take(ume, modality, train, _BASELINE_TOKENS, rng)
-    baselines = {name: NGram([row[1:-1] for row in train_ids], n) for name, n in (("unigram", 1), ("5-gram", 5))}
-    own = [row[1:-1] for row in ids]
+    baselines = {name: NGram(_own(ume, train_ids), n) for name, n in (("unigram", 1), ("5-gram", 5))}
+    own = _own(ume, ids)
 
     log_p, hits = _token_figures(ume, modality, ids)
     count = sum(map(len, own))
@@ -121,7 +123,7 @@ def _modality(ume: Ume, modality: Modality, data: Path, tokens: int, seed: int) 
 
 
 def _take(
-    ume: Ume, modality: Modality, sequences: Sequence[str], tokens: int, rng: np.random.Generator
+    ume: Encoder, modality: Modality, sequences: Sequence[str], tokens: int, rng: np.random.Generator
 ) -> tuple[list[str], list[list[int]]]:
     """Draw random sequences that the model can read, about so many tokens of them, with their ids."""
     taken: list[str] = []
@@ -133,37 +135,45 @@ def _take(
             if row:
                 taken.append(sequence)
                 ids.append(row)
-                count += len(row) - 2
+                count += len(ume.own(row))
                 if count >= tokens:
                     return taken, ids
     return taken, ids
 
 
-def _readable(ume: Ume, modality: Modality, sequence: str) -> bool:
+def _readable(ume: Encoder, modality: Modality, sequence: str) -> bool:
     return ume.read([sequence], modality, errors="null") != [None]
 
 
-def _logits(ume: Ume, modality: Modality, ids: Sequence[Sequence[int]], rows: Sequence[Row]) -> Iterator[Any]:
+def _logits(ume: Encoder, modality: Modality, ids: Sequence[Sequence[int]], rows: Sequence[Row]) -> Iterator[Any]:
     tokenizer = ume.get_tokenizer(modality)
-    return masked_logits(ume.model, ids, rows, tokenizer.mask_token_id, tokenizer.pad_token_id, 64 * ume.max_length)
+    return masked_logits(
+        ume.model, ids, rows, tokenizer.mask_token_id, tokenizer.pad_token_id or 0, 64 * ume.max_length
+    )
 
 
-def _token_figures(ume: Ume, modality: Modality, ids: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
+def _token_figures(ume: Encoder, modality: Modality, ids: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
     """Return for each sequence the sum of log p of its tokens, and how many of them are the model's first guess."""
     log_p, hits = np.zeros(len(ids)), np.zeros(len(ids))
-    for batch, logits, targets in _logits(ume, modality, ids, scoring_rows(ume.model, ids)):
+    for batch, logits, targets in _logits(
+        ume, modality, ids, scoring_rows(ume.model, ids, scored=[ume.own(row) for row in ids])
+    ):
         which = sequence_numbers(batch)
         np.add.at(log_p, which, logits.log_softmax(-1).gather(1, targets[:, None])[:, 0].double().cpu().numpy())
         np.add.at(hits, which, (logits.argmax(-1) == targets).cpu().numpy())
     return log_p, hits
 
 
-def _log_scores(ume: Ume, modality: Modality, sequences: Sequence[str], method: Any = "strided") -> np.ndarray:
+def _log_scores(ume: Encoder, modality: Modality, sequences: Sequence[str], method: Any = "strided") -> np.ndarray:
     return np.log(ume.compute_pseudo_likelihood(sequences, modality, batch_size=64, method=method))
 
 
-def _own_ids(ume: Ume, modality: Modality, sequences: Sequence[str]) -> list[list[int]]:
-    return [row[1:-1] for row in ume.tokenize(sequences, modality)]
+def _own_ids(ume: Encoder, modality: Modality, sequences: Sequence[str]) -> list[list[int]]:
+    return _own(ume, ume.tokenize(sequences, modality))
+
+
+def _own(ume: Encoder, ids: Sequence[Sequence[int]]) -> list[list[int]]:
+    return [[row[i] for i in ume.own(row)] for row in ids]
 
 
 def _means(model: NGram, ids: Sequence[Sequence[int]]) -> np.ndarray:
@@ -171,7 +181,7 @@ def _means(model: NGram, ids: Sequence[Sequence[int]]) -> np.ndarray:
 
 
 def _pairs(
-    ume: Ume,
+    ume: Encoder,
     modality: Modality,
     name: str,
     corrupted: Sequence[str | None],
@@ -219,7 +229,7 @@ def spearman(one: Sequence[float] | np.ndarray, other: Sequence[float] | np.ndar
 
 
 def _fooled(
-    ume: Ume, modality: Modality, scores: np.ndarray, baseline: NGram, baseline_scores: np.ndarray
+    ume: Encoder, modality: Modality, scores: np.ndarray, baseline: NGram, baseline_scores: np.ndarray
 ) -> Iterator[Figure]:
     for name, family in fooling_strings(modality).items():
         strings = [c for s in family if (c := canonical_smiles(s))] if modality is Modality.SMILES else family
@@ -234,7 +244,7 @@ def _highest_percentile(strings: np.ndarray, real: np.ndarray) -> float:
     return 100 * float(max((real < string).mean() for string in strings))
 
 
-def _passes(ume: Ume, modality: Modality, real: Sequence[str]) -> Iterator[Figure]:
+def _passes(ume: Encoder, modality: Modality, real: Sequence[str]) -> Iterator[Figure]:
     """Compare K passes a sequence with as many as it has tokens; the baseline is one pass that sees every token."""
     short = [s if modality is Modality.SMILES else s[:_SHORT] for s in real[:_FEW]]
     start = time.perf_counter()
@@ -250,69 +260,43 @@ def _passes(ume: Ume, modality: Modality, real: Sequence[str]) -> Iterator[Figur
 
 
 @torch.inference_mode()
-def _unmasked(ume: Ume, modality: Modality, sequences: Sequence[str]) -> np.ndarray:
+def _unmasked(ume: Encoder, modality: Modality, sequences: Sequence[str]) -> np.ndarray:
     """Return the mean log p of tokens that the model can see, which is no pseudo-likelihood."""
     means = []
     for ids in ume.tokenize(sequences, modality):
         row = torch.tensor([ids], device=ume.device)
-        log_p = ume.model(input_ids=row).logits[0, 1:-1].float().log_softmax(-1)
-        means.append(float(log_p.gather(1, row[0, 1:-1, None]).mean()))
+        own = slice(ume.before, len(ids) - ume.after)
+        log_p = ume.model(input_ids=row).logits[0, own].float().log_softmax(-1)
+        means.append(float(log_p.gather(1, row[0, own, None]).mean()))
     return np.array(means)
 
 
-def _assays(ume: Ume, index: Path, mutants: int, seed: int) -> Iterator[Figure]:
-    from Bio.Align import substitution_matrices
-
-    blosum = substitution_matrices.load("BLOSUM62")
+def _assays(ume: Encoder, data: Path, mutants: int, seed: int) -> Iterator[Figure]:
+    """Compare with BLOSUM62, and with the family that is found among the proteins to train on."""
     rng = np.random.default_rng(seed)
-    collected: dict[str, list[tuple[float, float]]] = {}
-    for _, assay in pd.read_csv(index).iterrows():
-        table = pd.read_csv(index.parent / f"{assay['name']}.csv")
-        changes = [(m[0], int(m[1:-1]) - 1, m[-1]) for m in table["mutant"]]
-        if len(assay["wt"]) + 2 > ume.max_length:
-            continue
-        matrix = np.array([blosum[a][b] for a, _, b in changes])
-        marginal = masked_marginals(ume, assay["wt"], changes)
-        few = rng.permutation(len(changes))[:mutants]
-        mutated = [assay["wt"][:p] + b + assay["wt"][p + 1 :] for _, p, b in (changes[i] for i in few)]
-        likelihood = _log_scores(ume, Modality.AMINO_ACID, mutated)
-        measured = table["score"].to_numpy()
-        for name, scores, at in (("masked marginal", marginal, slice(None)), ("pseudo-likelihood", likelihood, few)):
-            value, baseline = spearman(scores, measured[at]), spearman(matrix[at], measured[at])
-            collected.setdefault(name, []).append((value, baseline))
-            label = f"{assay['name']}, {name}"
-            yield Figure(ASSAY, Modality.AMINO_ACID, label, len(scores), value, {"BLOSUM62": baseline})
-    for name, pairs in collected.items():
-        value, baseline = np.mean(pairs, axis=0).tolist()
-        yield Figure(ASSAY, Modality.AMINO_ACID, f"mean, {name}", len(pairs), value, {"BLOSUM62": baseline})
-
-
-def masked_marginals(ume: Ume, wild_type: str, changes: Sequence[tuple[str, int, str]]) -> np.ndarray:
-    """Return log p(mutant | rest) − log p(wild type | rest) of single mutants, the mutated position masked.
-
-    Args:
-        ume: The model.
-        wild_type: A protein; every residue must be one token of the model.
-        changes: Wild-type residue, position from 0, and mutant residue of each mutant.
-
-    Raises:
-        ValueError: A wild-type residue is not where a mutant says, or a residue is not one token.
-
-    Source: Meier et al., "Language models enable zero-shot prediction of the effects of mutations", NeurIPS 2021.
-    """
-    for residue, position, mutant in changes:
-        if wild_type[position : position + 1] != residue:
-            raise ValueError(f"mutant {residue}{position + 1}{mutant}: the wild type has no {residue} there")
-    [ids] = ume.tokenize([wild_type], Modality.AMINO_ACID)
-    if len(ids) != len(wild_type) + 2:
-        raise ValueError(f"the model reads {len(wild_type)} residues as {len(ids) - 2} tokens: expected one a residue")
-    token = dict(zip(wild_type, ids[1:-1], strict=True))
-    unseen = sorted({c for change in changes for c in (change[0], change[2])} - token.keys())
-    token |= {c: _own_ids(ume, Modality.AMINO_ACID, [c])[0][0] for c in unseen}
-    positions = sorted({position for _, position, _ in changes})
-    rows = [(0, np.array([1 + position])) for position in positions]
-    log_p: dict[int, np.ndarray] = {}
-    for batch, logits, _ in _logits(ume, Modality.AMINO_ACID, [ids], rows):
-        found = logits.log_softmax(-1).double().cpu().numpy()
-        log_p |= {int(p[0]) - 1: row for (_, p), row in zip(batch, found, strict=True)}
-    return np.array([log_p[position][token[b]] - log_p[position][token[a]] for a, position, b in changes])
+    database = read_database(data / FILES[Modality.AMINO_ACID][0])
+    collected: dict[str, list[list[float]]] = {}
+    names = "BLOSUM62", "family"
+    for _, assay in pd.read_csv(data / ASSAYS).iterrows():
+        scan = read_scan((data / ASSAYS).parent / f"{assay['name']}.csv", assay["wt"])
+        family = Profile.from_relatives(scan.wild_type, [s for _, s in find_relatives(scan.wild_type, database)])
+        beside = (
+            blosum62_scores(scan.wild_type, scan.mutants),
+            family_scores(family, scan.wild_type, scan.mutants),
+        )
+        few = rng.permutation(len(scan.mutants))[:mutants]
+        chosen: tuple[tuple[Method, np.ndarray], ...] = (
+            ("masked_marginal", np.arange(len(scan.mutants))),
+            ("pseudo_likelihood", few),
+        )
+        for method, at in chosen:
+            ours = encoder_scores(ume, scan.wild_type, [scan.mutants[i] for i in at], method)
+            value, *baselines = (spearman(s, scan.measured[at]) for s in (ours, *(other[at] for other in beside)))
+            title = TITLES[method]
+            collected.setdefault(title, []).append([value, *baselines])
+            label = f"{assay['name']}, {title}"
+            yield Figure(ASSAY, Modality.AMINO_ACID, label, len(at), value, dict(zip(names, baselines, strict=True)))
+    for title, rows in collected.items():
+        value, *baselines = np.mean(rows, axis=0).tolist()
+        label = f"mean, {title}"
+        yield Figure(ASSAY, Modality.AMINO_ACID, label, len(rows), value, dict(zip(names, baselines, strict=True)))

@@ -10,7 +10,7 @@ from lobster.constants import Modality
 from lobster.sequences import _detect_modality, read_letters
 
 if TYPE_CHECKING:
-    from lobster.model.ume import Ume
+    from lobster.model.encoder import Encoder
 
 
 @dataclass(frozen=True)
@@ -44,13 +44,13 @@ class Explanation:
 
 
 def explain(
-    encoder: "Ume", sequences: Sequence[str], modality: Modality | str, batch_size: int = 8
+    encoder: "Encoder", sequences: Sequence[str], modality: Modality | str, batch_size: int = 8
 ) -> list[Explanation | None]:
     """Return what an encoder finds of each token of sequences; None for what it cannot read.
 
     Args:
         encoder: The encoder.
-        sequences: Sequences of one modality, read as `Ume.token_log_probabilities` reads them, long ones in windows.
+        sequences: Sequences of one modality, read as `Encoder.token_log_probabilities` reads them, long ones in windows.
         modality: Their modality.
         batch_size: Memory to use, in sequences of the encoder's `max_length`.
     """
@@ -66,8 +66,8 @@ def explain(
     return explanations
 
 
-def explain_one(encoder: "Ume", sequence: str, modality: Modality | str | None = None) -> Explanation:
-    """Return what an encoder finds of each token of a sequence; see `Ume.explain`.
+def explain_one(encoder: "Encoder", sequence: str, modality: Modality | str | None = None) -> Explanation:
+    """Return what an encoder finds of each token of a sequence; see `Encoder.explain`.
 
     Raises:
         ValueError: It cannot be read; the message says why.

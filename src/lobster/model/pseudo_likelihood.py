@@ -17,18 +17,35 @@ from typing import Literal
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel
+from transformers import PreTrainedConfig, PreTrainedModel
 
 from lobster.model.network import UmeForMaskedLM
 
 Method = Literal["strided", "exact"] | int
 Row = tuple[int, np.ndarray]  # a sequence's number, and which of its positions one pass masks
 
-# Share of tokens that pretraining masked, for a model whose configuration does not say (BERT's).
+# Names under which a configuration says what share of the tokens pretraining masked, and BERT's for one that does not say.
+_MASK_RATE_NAMES = ("mask_rate", "mlm_probability")
 _MASK_RATE = 0.15
 
 # Tokens of one forward pass on a CPU: throughput is best at 1,300-5,000 and falls by 10,000 (two cores, float32).
 _CPU_TOKENS = 4096
+
+# Logits of one forward pass of a network that gives them for every token: half a gigabyte in float32.
+_LOGITS = 2**27
+
+
+def mask_rate(config: PreTrainedConfig) -> float:
+    """Return the share of a sequence's tokens that pretraining masked.
+
+    Raises:
+        ValueError: The configuration says something that is no share.
+    """
+    said = [(name, getattr(config, name)) for name in _MASK_RATE_NAMES if getattr(config, name, None) is not None]
+    for name, rate in said:
+        if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate <= 1:
+            raise ValueError(f"{name} of the configuration is {rate!r}: expected a share of the tokens, such as 0.15")
+    return float(said[0][1]) if said else _MASK_RATE
 
 
 def masked_positions(num_tokens: int, stride: int) -> list[np.ndarray]:
@@ -70,7 +87,11 @@ def scoring_rows(
 ) -> list[Row]:
     """Return the passes that mask every token of each sequence that is scored once.
 
-    These are by default all but the first and the last token, which are context.
+    Args:
+        model: The encoder, whose configuration says how many tokens pretraining masked.
+        sequences: Token ids.
+        method: As in `token_log_probabilities`.
+        scored: The positions of each sequence to score; by default all but the first and the last, which are context.
 
     Raises:
         ValueError: A sequence has no token of its own, or the method is unknown.
@@ -79,12 +100,12 @@ def scoring_rows(
         raise ValueError(f"method {method!r} is unknown: expected 'strided', 'exact' or a number of passes")
     rows: list[Row] = []
     for i, ids in enumerate(sequences):
-        if len(ids) < 3:
-            raise ValueError(f"sequence {i} has no tokens of its own: nothing to score")
         own = scored[i] if scored else range(1, len(ids) - 1)
+        if not own:
+            raise ValueError(f"sequence {i} has no tokens of its own: nothing to score")
         stride = len(own) if method == "exact" else method
         if method == "strided":
-            stride = max(1, round(1 / getattr(model.config, "mask_rate", _MASK_RATE)))
+            stride = max(1, round(1 / mask_rate(model.config)))
         rows += [(i, own.start + positions) for positions in masked_positions(len(own), int(stride))]
     return rows
 
@@ -156,6 +177,8 @@ def masked_logits(
     """
     if model.device.type == "cpu":
         max_tokens = min(max_tokens, _CPU_TOKENS)
+    if not isinstance(model, UmeForMaskedLM):
+        max_tokens = min(max_tokens, _LOGITS // model.config.vocab_size)
     rows = sorted(rows, key=lambda row: len(sequences[row[0]]), reverse=True)  # stable: equal lengths share a batch
     batches = list(_batches(rows, sequences, max_tokens))[::-1]
     while batches:

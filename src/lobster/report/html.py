@@ -18,7 +18,7 @@ from lobster.run_folder import REPORT_FILE
 from lobster.sequences.chemistry import murcko_scaffold
 
 if TYPE_CHECKING:
-    from lobster.model import Ume
+    from lobster.model import Encoder
 
 DRAWN = 60  # molecules that are drawn, of all runs together
 COLOURED = 40  # proteins and nucleotides whose letters are coloured
@@ -32,7 +32,7 @@ def can_write_html_report() -> bool:
 
 
 def write_html_report(
-    runs: str | Path | Sequence[str | Path], file: str | Path | None = None, encoder: "Ume | None" = None
+    runs: str | Path | Sequence[str | Path], file: str | Path | None = None, encoder: "Encoder | None" = None
 ) -> Path:
     """Write a report of a run, or of several beside each other.
 
@@ -69,7 +69,7 @@ def _names(folders: Sequence[Path]) -> list[str]:
     raise ValueError(f"a run is named twice: {', '.join(map(str, folders))}")
 
 
-def _render(runs: list[Run], encoder: "Ume | None") -> str:
+def _render(runs: list[Run], encoder: "Encoder | None") -> str:
     from jinja2 import Environment, FileSystemLoader
 
     environment = Environment(loader=FileSystemLoader(_PAGE), autoescape=True, trim_blocks=True, lstrip_blocks=True)
@@ -156,7 +156,7 @@ def _figure(value: float) -> str:
     return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
 
 
-def _cards(runs: list[Run], encoder: "Ume | None") -> list[dict[str, Any]]:
+def _cards(runs: list[Run], encoder: "Encoder | None") -> list[dict[str, Any]]:
     """Return the best sequences of all runs with what a card shows of each, the best first."""
     rows = [{"run": run.name} | row for run in runs for row in run.best.to_dict("records")]
     rows.sort(key=lambda row: -row["score"])
@@ -194,7 +194,7 @@ def _shown(rows: list[dict[str, Any]], runs: int) -> set[int]:
     return found
 
 
-def _surprises(rows: list[dict[str, Any]], shown: set[int], encoder: "Ume") -> dict[int, list[int]]:
+def _surprises(rows: list[dict[str, Any]], shown: set[int], encoder: "Encoder") -> dict[int, list[int]]:
     """Return how surprising each letter is of the sequences that are shown, by their number."""
     from lobster.model import explain
 

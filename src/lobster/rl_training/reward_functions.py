@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from lobster.constants import Modality
-from lobster.model import Ume
+from lobster.model import Encoder
+from lobster.model.encoder import Errors, LongSequences
 from lobster.model.pseudo_likelihood import Method
-from lobster.model.ume import Errors, LongSequences
 from lobster.processes import failing_together, from_all_processes
 from lobster.rl_training.diversity import DiversityMemory
 from lobster.rl_training.top_sequences import TopSequences
 from lobster.scoring.completions import Outcome, Scored
-from lobster.scoring.function import PSEUDO_LIKELIHOOD
+from lobster.scoring.components import PSEUDO_LIKELIHOOD
 from lobster.scoring.parameters import number
 from lobster.scoring.scorer import References, Scorer, Scoring
 from lobster.sequences import SmilesOptions
@@ -33,7 +33,7 @@ Listener = Callable[[Sequence[Any], Sequence[Any], Sequence[Scored], list[float]
 
 
 def compute_pseudo_likelihood(
-    ume_model: Ume,
+    ume_model: Encoder,
     sequences: Sequence[str],
     modality: Modality | str,
     batch_size: int = 8,
@@ -41,9 +41,10 @@ def compute_pseudo_likelihood(
     errors: Errors = "raise",
     long_sequences: LongSequences = "refuse",
 ) -> list[float]:
-    """Return the masked pseudo-likelihood, in (0, 1], of each sequence; see `Ume.compute_pseudo_likelihood`.
+    """Return the masked pseudo-likelihood, in (0, 1], of each sequence; see `Encoder.compute_pseudo_likelihood`.
 
-    >>> ume = Ume.from_pretrained("ume-mini-base-12M", device="cpu")
+    >>> from lobster.model import load_encoder
+    >>> ume = load_encoder("ume-mini-base-12M", device="cpu")
     >>> [0 < p <= 1 for p in compute_pseudo_likelihood(ume, ["CCO", "CCN"], "SMILES")]
     [True, True]
     """
@@ -62,7 +63,8 @@ class UmeRewardFunction(Scorer):
     fails on every sequence that it is asked about in `MAX_FAILED_CALLS` calls in a row, it raises instead of training on zeros.
 
     Args:
-        ume_model: The encoder. It is frozen, and run where the scoring function asks for its pseudo-likelihood.
+        ume_model: The encoder, a UME or any other (`load_encoder`). It is frozen, and run where the scoring function asks for
+            its pseudo-likelihood.
         temperature: What the score is divided by. It matters where rewards are not rescaled
             (``scale_rewards="none"``): the optimum of GRPO is then policy₀ · exp(reward / beta). One number, or one for each
             modality, ``{"SMILES": 0.1, "amino_acid": 0.05}``; modalities that are left out have 0.1.
@@ -72,7 +74,8 @@ class UmeRewardFunction(Scorer):
         ValueError: A temperature is not a positive number, the batch size not at least 1, or the scoring wrong.
         FileNotFoundError: There is no such YAML file.
 
-    >>> reward = UmeRewardFunction(Ume.from_pretrained("ume-mini-base-12M", device="cpu"))
+    >>> from lobster.model import load_encoder
+    >>> reward = UmeRewardFunction(load_encoder("ume-mini-base-12M", device="cpu"))
     >>> aspirin, again, ethanol, broken = reward(["CC(=O)Oc1ccccc1C(=O)O", "OC(=O)c1ccccc1OC(C)=O", "CCO", "C1CC"])
     >>> aspirin == again > ethanol > broken == 0.0
     True
@@ -82,7 +85,7 @@ class UmeRewardFunction(Scorer):
 
     def __init__(
         self,
-        ume_model: Ume,
+        ume_model: Encoder,
         temperature: Temperature = TEMPERATURE,
         batch_size: int = 8,
         scoring: Scoring | None = None,
@@ -352,7 +355,7 @@ def _temperatures(temperature: Temperature) -> dict[Modality, float]:
 
 
 def create_ume_reward_wrapper(
-    ume_model: Ume,
+    ume_model: Encoder,
     temperature: Temperature = TEMPERATURE,
     batch_size: int = 8,
     include_prompt: bool = False,
@@ -367,7 +370,8 @@ def create_ume_reward_wrapper(
 
     Args: see `UmeRewardFunction` and `UmeReward`.
 
-    >>> reward = create_ume_reward_wrapper(Ume.from_pretrained("ume-mini-base-12M", device="cpu"))
+    >>> from lobster.model import load_encoder
+    >>> reward = create_ume_reward_wrapper(load_encoder("ume-mini-base-12M", device="cpu"))
     >>> valid, invalid = reward(prompts=["", ""], completions=["CCO", "CC("], modality=["SMILES", "SMILES"])
     >>> valid > invalid == 0.0
     True

@@ -28,7 +28,8 @@ from lobster.resume import differences
 from lobster.rl_training.diversity import DiversityMemory
 from lobster.rl_training.guards import RunGuard
 from lobster.run_folder import RUN_FILE, read_description
-from lobster.scoring.function import ScoringFunction, _import_from, _resolve
+from lobster.scoring.components import _resolve, import_from
+from lobster.scoring.function import ScoringFunction
 from lobster.scoring.transforms import TRANSFORMS
 from lobster.sequences import SmilesOptions
 
@@ -152,7 +153,7 @@ def _check_file(path: Path, known: Mapping[str, Any], file: Path) -> None:
             "%s has changed since %s was written (sha256 %.8s…, now %.8s…)", path, file, known["sha256"], now
         )
     if "import_from" in known:
-        _import_from(Path(known["import_from"]))
+        import_from(Path(known["import_from"]))
 
 
 def _read_data(value: Any, folder: Path) -> Any:

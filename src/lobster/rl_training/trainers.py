@@ -34,9 +34,9 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, TrainOutput
 from trl import GRPOConfig, GRPOTrainer
 
 from lobster.device import resolve_device
-from lobster.model import Ume
+from lobster.model import Encoder, load_encoder
+from lobster.model.encoder import LongSequences
 from lobster.model.policies import policy_to_train
-from lobster.model.ume import LongSequences
 from lobster.resume import (
     check_output_dir,
     checkpoint_to_resume,
@@ -54,7 +54,7 @@ from lobster.rl_training.reward_functions import References, Scoring, Temperatur
 from lobster.rl_training.run_file import trl_arguments
 from lobster.rl_training.run_settings import compare_settings, run_settings, save_settings
 from lobster.rl_training.top_sequences import TopSequences
-from lobster.scoring.function import nearest
+from lobster.scoring.components import nearest
 from lobster.sequences import SmilesOptions
 
 logger = logging.getLogger(__name__)
@@ -279,7 +279,7 @@ class UmeGRPOTrainer(GRPOTrainer):
 
 def create_ume_grpo_trainer(
     model_path: str | Path | PreTrainedModel,
-    ume_model: Ume,
+    ume_model: Encoder,
     train_dataset: Any,
     eval_dataset: Any = None,
     output_dir: str | Path = "runs/ume_grpo",
@@ -299,12 +299,12 @@ def create_ume_grpo_trainer(
     overwrite_output_dir: bool = False,
     **grpo: Any,
 ) -> GRPOTrainer:
-    """Build a `trl.GRPOTrainer` that rewards a policy for what a UME finds natural.
+    """Build a `trl.GRPOTrainer` that rewards a policy for what a UME, or another encoder, finds natural.
 
     Args:
         model_path: The policy: a name that ships (`smiles-policy-3M`), a folder, a Hub id, or a model. A LoRA adapter, or a
             PEFT model, is trained on.
-        ume_model: The encoder.
+        ume_model: The encoder (`load_encoder`).
         train_dataset: Prompts in a column `prompt`; a column `modality` says what each completion must be. A data set, a
             stream, a pandas DataFrame, or a list or Series of prompts.
         eval_dataset: Prompts to evaluate on; or several such by name.
@@ -429,7 +429,7 @@ def create_ume_grpo_trainer(
 
 def train_ume_grpo(
     model_path: str | Path | PreTrainedModel,
-    ume_model_path: str | Path,
+    ume_model_path: str | Path | Encoder,
     train_dataset: Any,
     eval_dataset: Any = None,
     output_dir: str | Path = "runs/ume_grpo",
@@ -442,7 +442,7 @@ def train_ume_grpo(
 
     Args:
         model_path: The policy, as in `create_ume_grpo_trainer`.
-        ume_model_path: The UME, as in `Ume.from_pretrained`.
+        ume_model_path: The UME or other encoder: a name, folder or Hub id, as in `load_encoder`; or one that is loaded.
         train_dataset: Prompts, as in `create_ume_grpo_trainer`.
         eval_dataset: Prompts to evaluate on.
         output_dir: Where checkpoints and the policy go. It must not hold another run.
@@ -455,7 +455,7 @@ def train_ume_grpo(
         The trainer after training.
 
     Raises:
-        FileNotFoundError, ValueError, TypeError: As `Ume.from_pretrained` and `create_ume_grpo_trainer`.
+        FileNotFoundError, ValueError, TypeError: As `load_encoder` and `create_ume_grpo_trainer`.
         FileExistsError, OSError, KeyboardInterrupt: As `UmeGRPOTrainer.train`.
     """
     start = checkpoint_to_resume(output_dir, resume_from_checkpoint)
@@ -463,8 +463,8 @@ def train_ume_grpo(
     resolved = resolve_device(device)
     if resolved.type == "cpu":
         trainer.setdefault("use_cpu", True)
-    ume = Ume.from_pretrained(ume_model_path, device=resolved)
-    built = create_ume_grpo_trainer(model_path, ume, train_dataset, eval_dataset, output_dir, **trainer)
+    ume = ume_model_path if isinstance(ume_model_path, Encoder) else load_encoder(ume_model_path, device=resolved)
+    built = create_ume_grpo_trainer(model_path, ume.to(resolved), train_dataset, eval_dataset, output_dir, **trainer)
     built.train(resume_from_checkpoint=resume_from_checkpoint)
     with told_when_full(output_dir):
         built.save_model(str(output_dir))
@@ -474,7 +474,7 @@ def train_ume_grpo(
     return built
 
 
-def _write_html_report(output_dir: str | Path, encoder: Ume) -> None:
+def _write_html_report(output_dir: str | Path, encoder: Encoder) -> None:
     from lobster.report import can_write_html_report, write_html_report  # what reports needs nothing of what trains
 
     if can_write_html_report():

@@ -12,9 +12,9 @@ from typing import Any, Self
 import numpy as np
 
 from lobster.constants import Modality
-from lobster.model import Ume
+from lobster.model import Encoder
 from lobster.scoring.environments import Environments
-from lobster.scoring.null_model import NullModel
+from lobster.scoring.null_model import NullModel, UsualModel
 from lobster.sequences import _detect_modality, normal_form, read_sequences
 
 REFERENCE_FILE = "reference.json"  # in an encoder's folder
@@ -25,12 +25,14 @@ MEASURES = (NATURALNESS, ENVIRONMENTS, TYPICALITY)
 _READ = {Modality.SMILES: 2000, Modality.AMINO_ACID: 300, Modality.NUCLEOTIDE: 200}
 _COUNTED = {Modality.SMILES: 100_000, Modality.AMINO_ACID: 5_000, Modality.NUCLEOTIDE: 3_000}
 _RARE = 1e-4  # events and environments of a smaller share of the sequences are not kept
-# Quantile of what the null model makes of real sequences, above which it counts against a sequence: what is stranger to
-# it gains nothing.
-_FORESEEN = {Modality.SMILES: 0.75, Modality.AMINO_ACID: 0.5, Modality.NUCLEOTIDE: 0.5}
+# Quantile of what the tokens of a real sequence usually gain over the null model, which is as much as they are credited with.
+_CREDITED = {Modality.SMILES: 0.25, Modality.AMINO_ACID: 0.25, Modality.NUCLEOTIDE: 0.75}
 _FULL = 0.9  # quantile from which on more is not better: what real sequences hardly reach is no sign of being real
 _LOWEST = 0.005  # quantile of real sequences where a floor lies …
-_MARGIN = 0.25  # … and how much lower, in parts of its logarithmic distance to the median
+_MARGIN = (
+    0.25  # … and how much lower, in parts of its logarithmic distance to the median, where few sequences are read:
+)
+_FEW = 400  # as many; of more, whose tail is known better, as much less
 _STEEPNESS = 8  # power of how far below a floor a sequence is
 _LEAST = 0.01  # of a typicality: any molecule is better than none
 # What an encoder is known again by: aspirin, and the first letters of ubiquitin and of the gene of human insulin.
@@ -74,11 +76,11 @@ class Scale:
 class ModalityReference:
     """What an encoder finds of the real sequences of a modality.
 
-    With s̄ the mean over a sequence's tokens of −log p(token | rest), its surprise, and n̄ that of the null model, in nats:
+    With s̄ the mean over a sequence's tokens of −log p(token | rest), its surprise, n̄ that of the null model, and ū what the
+    encoder usually has of the same tokens in real sequences, in nats:
 
-    - ``naturalness``: the gain min(n̄, n) − s̄ over the null model, on the reference's `Scale`; n is the median of n̄ in
-      the reference, of SMILES its lower quartile. So a sequence loses by being more foreseeable than most real ones, and
-      gains nothing by being stranger than they are.
+    - ``naturalness``: the gain min(n̄ − s̄, ū − s̄ + g) on the reference's `Scale`; g is what ū usually gains over n̄. So a sequence
+      gains nothing by common tokens or by few of them, nor by being stranger than real ones are.
     - ``environments``, of SMILES: how common the surroundings of its atoms are in the reference, on its scale.
     - ``typicality``: 1 where s̄, the surprise in all and the number of tokens are no less than almost all real sequences have;
       below that the worst of the three, as a share of its floor, to the power of 8, and 0.01 at least.
@@ -87,7 +89,8 @@ class ModalityReference:
 
     Attributes:
         null: The null model.
-        usual_null: −n: what it makes of a token of usual sequences.
+        usual: What the encoder usually has of each token.
+        credit: g, in nats a token.
         gain: The scale of the gain.
         floors: Least surprise of a token, surprise in all (nats), and tokens.
         probe: A sequence, the mean log-probability that the encoder has given it, and of SMILES its commonness, else 0: another
@@ -96,7 +99,8 @@ class ModalityReference:
     """
 
     null: NullModel
-    usual_null: float
+    usual: UsualModel
+    credit: float
     gain: Scale
     floors: tuple[float, float, float]
     probe: tuple[str, float, float]
@@ -111,9 +115,9 @@ class ModalityReference:
             tokens: The encoder's, without special ones.
             log_probabilities: Of each token, given the rest, (tokens,), in nats.
         """
-        gain, *reached = _facts(
-            self.null, self.usual_null, *_without_start(self.null.modality, tokens, log_probabilities)
-        )
+        tokens, log_p = _without_start(self.null.modality, tokens, log_probabilities)
+        gain = _gain(self.null, self.usual, self.credit, tokens, log_p)
+        reached = _reached(log_p)
         ratios = [
             max(value, 0.0) / floor if floor > 0 else 1.0 for value, floor in zip(reached, self.floors, strict=True)
         ]
@@ -134,7 +138,7 @@ class Reference:
         self.parts = dict(parts)
 
     @classmethod
-    def of(cls, encoder: Ume, sequences: Mapping[Modality | str, Sequence[str]], seed: int = 0) -> Self:
+    def of(cls, encoder: Encoder, sequences: Mapping[Modality | str, Sequence[str]], seed: int = 0) -> Self:
         """Let an encoder read real sequences: a random 2,000 SMILES, 300 proteins, 200 coding sequences.
 
         Sequences that are unreadable, or longer than the encoder's `max_length`, are left out.
@@ -145,7 +149,7 @@ class Reference:
         return cls({Modality(m): _read(encoder, Modality(m), some, seed) for m, some in sequences.items()})
 
     @classmethod
-    def from_files(cls, encoder: Ume, files: str | Path | Mapping[Any, str | Path]) -> Self:
+    def from_files(cls, encoder: Encoder, files: str | Path | Mapping[Any, str | Path]) -> Self:
         """Let an encoder read files of real sequences, FASTA or SMILES.
 
         Args:
@@ -164,7 +168,7 @@ class Reference:
         Path(file).write_text(json.dumps({m.value: _to_json(part) for m, part in self.parts.items()}) + "\n")
 
     @classmethod
-    def load(cls, file: str | Path, encoder: Ume) -> Self:
+    def load(cls, file: str | Path, encoder: Encoder) -> Self:
         """Read what `save` wrote, for the encoder that it was made with.
 
         Raises:
@@ -176,7 +180,12 @@ class Reference:
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise ValueError(f"{file} is no reference: {type(error).__name__}: {error}; write it anew") from error
         for modality, part in parts.items():
-            now = _probe(encoder, modality, part.environments)
+            try:
+                now = _probe(encoder, modality, part.probe[0], part.environments)
+            except ValueError as error:
+                raise ValueError(
+                    f"{file} was written with another encoder, this one cannot read it: {error}"
+                ) from error
             for name, expected, found in zip(("encoder", "RDKit"), part.probe[1:], now[1:], strict=True):
                 if abs(found - expected) > _TOLERANCE:
                     raise ValueError(
@@ -189,7 +198,7 @@ class Reference:
         return Reference(self.parts | other.parts)
 
 
-def _read(encoder: Ume, modality: Modality, sequences: Sequence[str], seed: int) -> ModalityReference:
+def _read(encoder: Encoder, modality: Modality, sequences: Sequence[str], seed: int) -> ModalityReference:
     order = np.random.default_rng(seed).permutation(len(sequences))[: _COUNTED[modality]]
     normal = [form for i in order if (form := normal_form(sequences[i], modality))]
     least = max(1, round(_RARE * len(normal)))
@@ -203,15 +212,17 @@ def _read(encoder: Ume, modality: Modality, sequences: Sequence[str], seed: int)
     null = NullModel.of(encoder.tokens(normal, modality), modality, least)
     pairs = zip(encoder.tokens(read, modality), filter(len, found), strict=True)
     own = [_without_start(modality, *pair) for pair in pairs]
-    usual = float(np.quantile([null.log_probability(t) for t, _ in own], _FORESEEN[modality]))
-    facts = np.array([_facts(null, usual, t, p) for t, p in own])
+    usual = UsualModel.of([tokens for tokens, _ in own], [log_p for _, log_p in own], modality)
+    gains = [usual.log_probability(t) - null.log_probability(t) for t, _ in own]
+    credit = float(np.quantile(gains, _CREDITED[modality]))
     environments = Environments.of(normal, least) if modality is Modality.SMILES else None
     part = ModalityReference(
         null=null,
-        usual_null=usual,
-        gain=Scale.of(facts[:, 0]),
-        floors=tuple(_floor(column) for column in facts[:, 1:].T),  # type: ignore[arg-type]
-        probe=_probe(encoder, modality, environments),
+        usual=usual,
+        credit=credit,
+        gain=Scale.of([_gain(null, usual, credit, *pair) for pair in own]),
+        floors=tuple(_floor(column) for column in np.array([_reached(p) for _, p in own]).T),  # type: ignore[arg-type]
+        probe=_probe(encoder, modality, _probe_sequence(encoder, modality, read), environments),
         environments=environments,
     )
     if environments is not None:
@@ -219,29 +230,38 @@ def _read(encoder: Ume, modality: Modality, sequences: Sequence[str], seed: int)
     return part
 
 
-def _probe(encoder: Ume, modality: Modality, environments: Environments | None) -> tuple[str, float, float]:
-    sequence = _PROBES[modality]
+def _probe_sequence(encoder: Encoder, modality: Modality, read: Sequence[str]) -> str:
+    """Return what an encoder is to be known again by: a sequence that it can read."""
+    return _PROBES[modality] if encoder.read([_PROBES[modality]], modality, errors="null") != [None] else read[0]
+
+
+def _probe(
+    encoder: Encoder, modality: Modality, sequence: str, environments: Environments | None
+) -> tuple[str, float, float]:
     log_p = float(encoder.token_log_probabilities([sequence], modality)[0].mean())
     return sequence, log_p, environments.commonness(sequence) if environments else 0.0
 
 
 def _without_start(modality: Modality, tokens: Sequence[str], values: np.ndarray) -> tuple[Sequence[str], np.ndarray]:
     """Leave out the M that a protein starts with, unless it is all that there is."""
-    starts = modality is Modality.AMINO_ACID and len(tokens) > 1 and tokens[0] == "M"
+    starts = modality is Modality.AMINO_ACID and len(tokens) > 1 and tokens[0].upper() == "M"
     return (tokens[1:], values[1:]) if starts else (tokens, values)
 
 
-def _facts(
-    null: NullModel, usual: float, tokens: Sequence[str], log_p: np.ndarray
-) -> tuple[float, float, float, float]:
-    """Return the gain over the null model, the surprise of a token and in all, and the number of tokens."""
-    mean = float(log_p.mean())
-    return mean - max(null.log_probability(tokens), usual), -mean, -mean * len(tokens), float(len(tokens))
+def _gain(null: NullModel, usual: UsualModel, credit: float, tokens: Sequence[str], log_p: np.ndarray) -> float:
+    """Return what a sequence gains over the null model, but no more than its tokens' credit and what it has beyond the usual."""
+    return float(log_p.mean()) - max(null.log_probability(tokens), usual.log_probability(tokens) - credit)
+
+
+def _reached(log_p: np.ndarray) -> tuple[float, float, float]:
+    """Return the surprise of a token and in all, and the number of tokens."""
+    return -float(log_p.mean()), -float(log_p.sum()), float(len(log_p))
 
 
 def _floor(values: np.ndarray) -> float:
     lowest, middle = np.quantile(values, [_LOWEST, 0.5])
-    return float(lowest * (lowest / middle) ** _MARGIN) if lowest > 0 else 0.0
+    margin = _MARGIN / max(1.0, len(values) / _FEW)
+    return float(lowest * (lowest / middle) ** margin) if lowest > 0 else 0.0
 
 
 def _modality_of(sequences: Sequence[str], file: str | Path) -> Modality:
@@ -257,7 +277,8 @@ def _modality_of(sequences: Sequence[str], file: str | Path) -> Modality:
 def _to_json(part: ModalityReference) -> dict[str, Any]:
     written: dict[str, Any] = {
         "probe": part.probe,
-        "usual_null": part.usual_null,
+        "usual": {" ".join(event): mean for event, mean in part.usual.means.items()},
+        "credit": part.credit,
         "gain": asdict(part.gain),
         "floors": part.floors,
         "null": {" ".join(event): count for event, count in part.null.counts.items()},
@@ -271,7 +292,8 @@ def _to_json(part: ModalityReference) -> dict[str, Any]:
 def _from_json(modality: Modality, written: Mapping[str, Any]) -> ModalityReference:
     part = ModalityReference(
         null=NullModel(modality, {tuple(event.split(" ")): count for event, count in written["null"].items()}),
-        usual_null=written["usual_null"],
+        usual=UsualModel(modality, {tuple(event.split(" ")): mean for event, mean in written["usual"].items()}),
+        credit=written["credit"],
         gain=Scale(**written["gain"]),
         floors=tuple(written["floors"]),
         probe=tuple(written["probe"]),

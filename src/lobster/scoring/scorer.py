@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any, get_args
 
 from lobster.constants import Modality
-from lobster.model import Ume
-from lobster.model.ume import LongSequences
+from lobster.model import Encoder
+from lobster.model.encoder import LongSequences
 from lobster.scoring.completions import Outcome, Scored, read_completion
-from lobster.scoring.function import Component, ScoringError, ScoringFunction, default_scoring, kinds
+from lobster.scoring.components import Component, ScoringError, kinds
+from lobster.scoring.function import ScoringFunction, default_scoring
 from lobster.scoring.reference import REFERENCE_FILE, Reference
 from lobster.sequences import SmilesOptions
 from lobster.sequences.modality import MAX_LETTERS
@@ -48,14 +49,15 @@ class Scorer:
         ValueError: The batch size is not at least 1, or the scoring or an option is wrong.
         FileNotFoundError: There is no such YAML file.
 
-    >>> scorer = Scorer(Ume.from_pretrained("ume-nano-base-3M", device="cpu"))
+    >>> from lobster.model import load_encoder
+    >>> scorer = Scorer(load_encoder("ume-nano-base-3M", device="cpu"))
     >>> scorer.score(["OCC", "C1CC"])[0].sequence, [item.outcome.value for item in scorer.score(["OCC", "C1CC"])]
     ('CCO', ['scored', 'undetectable'])
     """
 
     def __init__(
         self,
-        encoder: Ume,
+        encoder: Encoder,
         scoring: Scoring | None = None,
         reference: References | None = None,
         smiles_options: SmilesOptions | Mapping[str, bool] | None = None,
@@ -117,7 +119,7 @@ class Scorer:
             raise ValueError(f"there are {len(sequences)} sequences and {len(modalities)} modalities: expected as many")
         expected = [None if m is None else Modality(m) for m in modalities]
         limited = self.scoring.uses_ume and self.long_sequences == "refuse"
-        longest = self.encoder.max_length if limited else MAX_LETTERS
+        longest = self.encoder.max_letters if limited else MAX_LETTERS
         pairs = zip(sequences, expected, strict=True)
         scored = [read_completion(s, m, longest, self.smiles_options) for s, m in pairs]
         if self._version != (version := self.scoring.version()):
@@ -140,18 +142,26 @@ class Scorer:
 
     def _fill_in(self, items: list[Scored], modality: Modality, faults: Faults) -> None:
         """Score sequences of one modality, except those that are too long or have what the vocabulary lacks."""
-        if self.scoring.uses_ume:
+        if self.scoring.uses_ume and modality not in self.encoder.modalities:
+            for item in items:
+                item.outcome = Outcome.WRONG_MODALITY
+        elif self.scoring.uses_ume:
             self._ask_encoder(items, modality, faults)
         else:
             for item in items:
                 item.pseudo_likelihood = math.nan
-        for item in items:
-            if item.outcome is not Outcome.SCORED:
-                continue
-            whole = self.scoring(item.sequence, modality, item.pseudo_likelihood, item.beside_reference)
-            if whole is None:  # the scoring function is about other modalities
+        items = [item for item in items if item.outcome is Outcome.SCORED]
+        scores = self.scoring.score(
+            [item.sequence for item in items],
+            modality,
+            [item.pseudo_likelihood for item in items],
+            [item.beside_reference for item in items],
+        )
+        if scores is None:  # the scoring function is about other modalities
+            for item in items:
                 item.outcome = Outcome.WRONG_MODALITY
-                continue
+            return
+        for item, whole in zip(items, scores, strict=True):
             item.score, item.values, item.parts = whole.total, whole.values, whole.parts
             for name in whole.values:
                 faults[f"component {name!r}"].append(whole.errors.get(name, ""))
@@ -238,7 +248,7 @@ def _scoring(scoring: Scoring) -> ScoringFunction:
     raise ScoringError(f"scoring is {scoring!r:.60}: expected a ScoringFunction, a mapping, or the path of a YAML file")
 
 
-def _reference(encoder: Ume, given: References | None) -> Reference | None:
+def _reference(encoder: Encoder, given: References | None) -> Reference | None:
     """Return the encoder's own reference, of the modalities that are given that one instead."""
     file = encoder.folder / REFERENCE_FILE if encoder.folder else None
     own = Reference.load(file, encoder) if file and file.is_file() else Reference({})

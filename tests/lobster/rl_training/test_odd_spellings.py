@@ -5,6 +5,7 @@ import math
 import random
 import re
 import warnings
+from pathlib import Path
 
 import pytest
 
@@ -13,7 +14,7 @@ from lobster.evaluation import sample_metrics
 from lobster.rl_training import DiversityMemory, create_ume_reward_wrapper
 from lobster.scoring import Component, ScoringFunction
 from lobster.scoring.completions import read_completion
-from lobster.scoring.function import _UNIT, kinds
+from lobster.scoring.components import _UNIT, ORACLES, kinds
 from lobster.scoring.reference import MEASURES
 from lobster.sequences import SmilesOptions, normal_form
 from lobster.sequences.chemistry import IDENTITIES
@@ -68,21 +69,24 @@ def odd_spelling(rng: random.Random, modality: Modality) -> str:
     return rng.choice([text, text, text, f" {text}\n", f"<{TAGS[modality]}>{text}</{TAGS[modality]}>"])
 
 
-def every_component() -> ScoringFunction:
+def every_component(folder: Path) -> ScoringFunction:
     transform = {"kind": "linear", "low": -1000, "high": 1000}
+    (folder / "family.fasta").write_text(">query\nMKTVRQERLKSIVRILERSKEPVSGAQLAEELS\n")
+    parameters = PARAMETERS | {"family": {"relatives": str(folder / "family.fasta")}}
     return ScoringFunction(
         [
-            Component(kind, transform=None if kind in _UNIT else transform, **PARAMETERS.get(kind, {}))
+            Component(kind, transform=None if kind in _UNIT else transform, **parameters.get(kind, {}))
             for kind in kinds()
+            if kind not in ORACLES
         ],
         combine="arithmetic",
     )
 
 
 @pytest.mark.parametrize("modality", Modality)
-def test_odd_spellings(tiny_ume, modality: Modality):
+def test_odd_spellings(tiny_ume, tmp_path: Path, modality: Modality):
     rng = random.Random(7)
-    scoring = every_component()
+    scoring = every_component(tmp_path)
     options = SmilesOptions(isotopes=True, attachment_points=True)
     reward = create_ume_reward_wrapper(
         tiny_ume, diversity=DiversityMemory("generic"), smiles_options=options, long_sequences="windows"

@@ -3,6 +3,7 @@
 import math
 import os
 import pickle
+import re
 import subprocess
 import sys
 import textwrap
@@ -17,15 +18,21 @@ from hypothesis import strategies as st
 
 from lobster.constants import Modality
 from lobster.scoring import Component, Linear, ScoringError, ScoringFunction, Step, default_scoring
-from lobster.scoring.function import kinds
+from lobster.scoring.components import kinds
 
 ASPIRIN = "CC(=O)Oc1ccccc1C(=O)O"
 GFP_START = "MSKGEELFTGVVPILVELDGDVNGHKFSVSGEGEGDATYGKLTLKFICTTGKLPVPWPTLVTTFSYGVQCFSRYPDHMKRHDFFKSAMPEGYVQERTIF"
 
 
+def measured(component: Component, sequence: str, modality: Modality = Modality.SMILES) -> float:
+    [(value, error)] = component.measure([sequence], modality, [0.5])
+    assert not error
+    return value
+
+
 def value(kind: str, sequence: str, modality: Modality, **parameters) -> float:
     transform = Linear(-1e6, 1e6)  # any: the value before it is asked for
-    return Component(kind, transform=transform, **parameters).measure(sequence, modality, 0.5)
+    return measured(Component(kind, transform=transform, **parameters), sequence, modality)
 
 
 @pytest.mark.parametrize(
@@ -127,6 +134,36 @@ def test_a_component_that_fails_scores_zero_is_counted_and_warned_about_once():
     assert scoring.failures == {"broken": 3, "nan": 3, "seven": 3}
 
 
+def test_a_batch_is_one_call_where_a_function_takes_one():
+    calls = []
+
+    def lengths(sequences, scale=1.0):
+        calls.append(sequences)
+        return np.array([scale * len(s) if s.count("C") < 3 else math.nan for s in sequences])
+
+    scoring = ScoringFunction([Component(lengths, batch=True, scale=0.1), Component(lambda s: len(s) / 10, "single")])
+    with pytest.warns(UserWarning, match="'lengths' failed on 'CCC'.* its value is nan"):
+        scores = scoring.score(["CC", "CCC", "C"], Modality.SMILES)
+    assert calls == [["CC", "CCC", "C"]]
+    assert [score.total for score in scores] == pytest.approx([0.2, 0, 0.1])
+    assert [score.parts["single"] for score in scores] == [0.2, 0.3, 0.1]
+    assert scoring.failures == {"lengths": 1}
+
+
+def test_a_batch_that_fails_is_the_failure_of_each_sequence_in_it():
+    for function, message in (
+        (lambda sequences: [1.0], "1 values were returned for 2 sequences"),
+        (lambda sequences: 1 / 0, "ZeroDivisionError"),
+        (lambda sequences: None, "TypeError"),
+    ):
+        values, errors = zip(*Component(function, "all", batch=True).measure(["C", "CC"], Modality.SMILES), strict=True)
+        assert np.isnan(values).all()
+        assert all(message in error for error in errors)
+    one, other = Component(lambda s: 1 / (len(s) - 1), "each").measure(["C", "CC"], Modality.SMILES)
+    assert "ZeroDivisionError" in one.error
+    assert other == (1.0, "")
+
+
 def test_it_can_be_pickled():
     scoring = ScoringFunction(
         [
@@ -213,6 +250,8 @@ def test_a_yaml_file_says_the_same_as_python(tmp_path):
         ("components: [{kind: substructures, wanted: [NO]}]", "wanted has False, expected text: in YAML, .* quotes"),
         ("components: [{kind: substructures, wanted: }]", "wanted is None, expected a list of text"),
         ("components: [{kind: similarity, references: []}]", "similarity: references is empty"),
+        ("components: [{kind: qed, batch: true}]", "qed: batch is True, expected true or false, of a function of your"),
+        ("components: [{kind: os.path.isabs, batch: 64}]", "isabs: batch is 64, expected true or false"),
         ("components: [{kind: qed}, {kind: logp}]", "component 2: logp: its values do not lie"),
         ("components: {kind: qed}", "expected a list of components, got {'kind': 'qed'}"),
         ("components: qed", "expected a list of components, got 'qed'"),
@@ -260,7 +299,7 @@ def test_a_wrong_file_is_explained_in_one_line(tmp_path, text, message):
 )
 def test_a_string_where_a_list_belongs_is_a_list_of_one(kind, sequence, modality, parameters, expected):
     component = Component(kind, **parameters)
-    assert [component.measure(sequence, modality, 0.5) for _ in range(2)] == [expected] * 2
+    assert [measured(component, sequence, modality) for _ in range(2)] == [expected] * 2
 
 
 def test_so_it_is_in_yaml_and_in_functions_of_your_own(tmp_path):
@@ -268,8 +307,8 @@ def test_so_it_is_in_yaml_and_in_functions_of_your_own(tmp_path):
         assert isinstance(letters, list)
         return scale * sum(map(sequence.count, letters)) ** power / len(sequence)
 
-    assert Component(share, letters="CO", scale="1e-3").measure("CO", Modality.SMILES, 0.5) == 0.0005
-    assert Component(share, letters=("C", "O"), power="2").measure("CO", Modality.SMILES, 0.5) == 2
+    assert measured(Component(share, letters="CO", scale="1e-3"), "CO") == 0.0005
+    assert measured(Component(share, letters=("C", "O"), power="2"), "CO") == 2
     file = tmp_path / "scoring.yaml"
     file.write_text("components: [{kind: motifs, wanted: RGD}, {kind: forbidden_sites, sites: GAATTC}]")
     scoring = ScoringFunction.from_yaml(file)
@@ -291,20 +330,22 @@ def test_a_file_of_references_is_what_it_is_now(tmp_path, monkeypatch):
     component = Component("similarity", references=file)
     scoring = ScoringFunction([component])
     first = scoring.version()
-    assert component.measure(ASPIRIN, Modality.SMILES, 0.5) < 0.5
+    assert measured(component, ASPIRIN) < 0.5
     file.write_text(f"{ASPIRIN}\nCCO\n")
-    assert component.measure(ASPIRIN, Modality.SMILES, 0.5) == 1
+    assert measured(component, ASPIRIN) == 1
     assert scoring.version() != first
     file.write_text("CCN\nCC(\n")
-    with pytest.raises(ValueError, match=r"line 'CC\(' of .*references.smi is not a SMILES"):
-        component.measure(ASPIRIN, Modality.SMILES, 0.5)
+    assert re.search(
+        r"line 'CC\(' of .*references.smi is not a SMILES", component.measure([ASPIRIN], Modality.SMILES)[0].error
+    )
     file.unlink()
-    with pytest.raises(ValueError, match=r"references.smi' is neither a file nor a SMILES"):
-        component.measure(ASPIRIN, Modality.SMILES, 0.5)
+    assert re.search(
+        r"references.smi' is neither a file nor a SMILES", component.measure([ASPIRIN], Modality.SMILES)[0].error
+    )
     assert scoring.version() != first
     monkeypatch.chdir(tmp_path)
     Path("known.smi").write_text(ASPIRIN)
-    assert Component("similarity", references=["CCN", "known.smi"]).measure(ASPIRIN, Modality.SMILES, 0.5) == 1
+    assert measured(Component("similarity", references=["CCN", "known.smi"]), ASPIRIN) == 1
 
 
 def test_what_rounding_puts_outside_of_0_and_1_is_clipped():
@@ -353,7 +394,7 @@ def test_a_function_is_found_where_one_stands_and_beside_the_file(tmp_path, monk
     (there / "broken_there.py").write_text("import no_such_thing\n")
     (there / "json.py").write_text(MODULE)
     monkeypatch.chdir(here)
-    assert Component("standing_here.nitrogen").measure("CN", Modality.SMILES, 0.5) == 1
+    assert measured(Component("standing_here.nitrogen"), "CN") == 1
     file = there / "scoring.yaml"
     file.write_text("components: [{kind: lying_there.nitrogen}, {kind: standing_here.nitrogen, name: again}]")
     assert ScoringFunction.from_yaml(file)("CN", Modality.SMILES).total == 1
@@ -388,7 +429,7 @@ def test_another_process_finds_it_too(tmp_path):
         )
     )
     command = [sys.executable, "elsewhere/run.py"]
-    done = subprocess.run(command, cwd=tmp_path, env=dict(os.environ), capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, cwd=tmp_path, env=dict(os.environ), capture_output=True, text=True, timeout=300)
     assert done.stdout.strip() == "[1.0]", done.stderr
 
 
@@ -442,7 +483,7 @@ def test_a_function_that_needs_more_is_refused():
         Component(lambda: 1.0, "nothing")
     with pytest.raises(ScoringError, match="kind is None, expected a name"):
         Component(None)
-    assert Component(needy, threshold=1).measure("C", Modality.SMILES, 0.5) == 1
+    assert measured(Component(needy, threshold=1), "C") == 1
 
 
 RUBBISH = [None, True, 0, -1, 2.5, math.nan, math.inf, 10**400, "", "x", "1e-3", "CO", b"x", [], [None], [[]], ("CO",)]

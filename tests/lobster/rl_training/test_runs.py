@@ -42,7 +42,8 @@ def ume_folder(tiny_ume, tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def train(tiny_policy, ume_folder):
     def run(folder, policy=tiny_policy, **changes):
-        return train_ume_grpo(policy, ume_folder, PROMPTS, output_dir=folder, device="cpu", **(SETTINGS | changes))
+        settings = {"device": "cpu", "html_report": False} | SETTINGS | changes
+        return train_ume_grpo(policy, ume_folder, PROMPTS, output_dir=folder, **settings)
 
     return run
 

@@ -1,6 +1,10 @@
 """Names that every part of the library shares."""
 
 from enum import StrEnum
+from typing import Literal
+
+# What is done with proteins and nucleotides beyond an encoder's longest input.
+LongSequences = Literal["refuse", "windows"]
 
 
 class Modality(StrEnum):

@@ -11,14 +11,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from lobster.constants import Modality
+from lobster.constants import LongSequences, Modality
 from lobster.device import resolve_device
 from lobster.model.explain import Explanation, explain_one
 from lobster.model.pseudo_likelihood import Method, token_log_probabilities, windows
 from lobster.sequences import read_letters
 
 Errors = Literal["raise", "null"]
-LongSequences = Literal["refuse", "windows"]
 
 UNREAD = -1  # in place of the id of what a vocabulary lacks, where it has no id for that
 

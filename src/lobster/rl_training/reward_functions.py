@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from lobster.constants import Modality
+from lobster.constants import LongSequences, Modality
 from lobster.model import Encoder
-from lobster.model.encoder import Errors, LongSequences
+from lobster.model.encoder import Errors
 from lobster.model.pseudo_likelihood import Method
 from lobster.processes import failing_together, from_all_processes
 from lobster.rl_training.diversity import DiversityMemory

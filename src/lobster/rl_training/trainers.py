@@ -33,9 +33,9 @@ from transformers import PreTrainedModel, TrainerCallback, TrainerState
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, TrainOutput
 from trl import GRPOConfig, GRPOTrainer
 
+from lobster.constants import LongSequences
 from lobster.device import resolve_device
 from lobster.model import Encoder, load_encoder
-from lobster.model.encoder import LongSequences
 from lobster.model.policies import policy_to_train
 from lobster.resume import (
     check_output_dir,

@@ -7,15 +7,17 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from lobster.constants import Modality
-from lobster.model import Encoder
 from lobster.scoring.environments import Environments
 from lobster.scoring.null_model import NullModel, UsualModel
 from lobster.sequences import _detect_modality, normal_form, read_sequences
+
+if TYPE_CHECKING:  # an encoder brings torch with it, which worker processes of oracles do without
+    from lobster.model import Encoder
 
 REFERENCE_FILE = "reference.json"  # in an encoder's folder
 NATURALNESS, ENVIRONMENTS, TYPICALITY = "naturalness", "environments", "typicality"
@@ -138,7 +140,7 @@ class Reference:
         self.parts = dict(parts)
 
     @classmethod
-    def of(cls, encoder: Encoder, sequences: Mapping[Modality | str, Sequence[str]], seed: int = 0) -> Self:
+    def of(cls, encoder: "Encoder", sequences: Mapping[Modality | str, Sequence[str]], seed: int = 0) -> Self:
         """Let an encoder read real sequences: a random 2,000 SMILES, 300 proteins, 200 coding sequences.
 
         Sequences that are unreadable, or longer than the encoder's `max_length`, are left out.
@@ -149,7 +151,7 @@ class Reference:
         return cls({Modality(m): _read(encoder, Modality(m), some, seed) for m, some in sequences.items()})
 
     @classmethod
-    def from_files(cls, encoder: Encoder, files: str | Path | Mapping[Any, str | Path]) -> Self:
+    def from_files(cls, encoder: "Encoder", files: str | Path | Mapping[Any, str | Path]) -> Self:
         """Let an encoder read files of real sequences, FASTA or SMILES.
 
         Args:
@@ -168,7 +170,7 @@ class Reference:
         Path(file).write_text(json.dumps({m.value: _to_json(part) for m, part in self.parts.items()}) + "\n")
 
     @classmethod
-    def load(cls, file: str | Path, encoder: Encoder) -> Self:
+    def load(cls, file: str | Path, encoder: "Encoder") -> Self:
         """Read what `save` wrote, for the encoder that it was made with.
 
         Raises:
@@ -198,7 +200,7 @@ class Reference:
         return Reference(self.parts | other.parts)
 
 
-def _read(encoder: Encoder, modality: Modality, sequences: Sequence[str], seed: int) -> ModalityReference:
+def _read(encoder: "Encoder", modality: Modality, sequences: Sequence[str], seed: int) -> ModalityReference:
     order = np.random.default_rng(seed).permutation(len(sequences))[: _COUNTED[modality]]
     normal = [form for i in order if (form := normal_form(sequences[i], modality))]
     least = max(1, round(_RARE * len(normal)))
@@ -230,13 +232,13 @@ def _read(encoder: Encoder, modality: Modality, sequences: Sequence[str], seed: 
     return part
 
 
-def _probe_sequence(encoder: Encoder, modality: Modality, read: Sequence[str]) -> str:
+def _probe_sequence(encoder: "Encoder", modality: Modality, read: Sequence[str]) -> str:
     """Return what an encoder is to be known again by: a sequence that it can read."""
     return _PROBES[modality] if encoder.read([_PROBES[modality]], modality, errors="null") != [None] else read[0]
 
 
 def _probe(
-    encoder: Encoder, modality: Modality, sequence: str, environments: Environments | None
+    encoder: "Encoder", modality: Modality, sequence: str, environments: Environments | None
 ) -> tuple[str, float, float]:
     log_p = float(encoder.token_log_probabilities([sequence], modality)[0].mean())
     return sequence, log_p, environments.commonness(sequence) if environments else 0.0

@@ -7,17 +7,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from numbers import Integral
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
-from lobster.constants import Modality
-from lobster.model import Encoder
-from lobster.model.encoder import LongSequences
+from lobster.constants import LongSequences, Modality
 from lobster.scoring.completions import Outcome, Scored, read_completion
 from lobster.scoring.components import Component, ScoringError, kinds
 from lobster.scoring.function import ScoringFunction, default_scoring
 from lobster.scoring.reference import REFERENCE_FILE, Reference
 from lobster.sequences import SmilesOptions
 from lobster.sequences.modality import MAX_LETTERS
+
+if TYPE_CHECKING:  # an encoder brings torch with it, which worker processes of oracles do without
+    from lobster.model import Encoder
 
 MAX_FAILED_CALLS = 3  # after as many calls in which it failed on every sequence, a scorer is broken
 CACHE_SIZE = 20_000  # sequences whose scores are kept, about 1 kB each
@@ -57,7 +58,7 @@ class Scorer:
 
     def __init__(
         self,
-        encoder: Encoder,
+        encoder: "Encoder",
         scoring: Scoring | None = None,
         reference: References | None = None,
         smiles_options: SmilesOptions | Mapping[str, bool] | None = None,
@@ -248,7 +249,7 @@ def _scoring(scoring: Scoring) -> ScoringFunction:
     raise ScoringError(f"scoring is {scoring!r:.60}: expected a ScoringFunction, a mapping, or the path of a YAML file")
 
 
-def _reference(encoder: Encoder, given: References | None) -> Reference | None:
+def _reference(encoder: "Encoder", given: References | None) -> Reference | None:
     """Return the encoder's own reference, of the modalities that are given that one instead."""
     file = encoder.folder / REFERENCE_FILE if encoder.folder else None
     own = Reference.load(file, encoder) if file and file.is_file() else Reference({})

@@ -49,6 +49,7 @@ from lobster.rl_training.checked_rewards import checked, raise_faults
 from lobster.rl_training.checks import as_dataset, check_batches, check_dataset, check_prompts
 from lobster.rl_training.diversity import DiversityMemory
 from lobster.rl_training.guards import RunGuard
+from lobster.rl_training.interruption import Interruption
 from lobster.rl_training.reward_functions import References, Scoring, Temperature, UmeReward, create_ume_reward_wrapper
 from lobster.rl_training.run_settings import compare_settings, run_settings, save_settings
 from lobster.rl_training.top_sequences import TopSequences
@@ -156,13 +157,16 @@ class UmeGRPOTrainer(GRPOTrainer):
     ):
         self.ume_reward = ume_reward
         self.overwrite_output_dir = overwrite_output_dir
+        self._interruption = Interruption()
         super().__init__(*args, **kwargs)
         self.add_callback(_Remember(self))
+        self.add_callback(self._interruption)
 
     def train(self, resume_from_checkpoint: str | bool | None = None, *args: Any, **kwargs: Any) -> TrainOutput:
         """Train, and write the best sequences.
 
-        An interruption (Ctrl-C) writes no checkpoint: in the middle of a step the memory and the weights do not fit together.
+        Ctrl-C finishes the step, saves a checkpoint and ends the run; a second one ends it at once, without: in the middle of a
+        step the memory and the weights do not fit together.
 
         Args:
             resume_from_checkpoint: A checkpoint's folder, or True for the last whole one. Of a run that had ended nothing is
@@ -174,7 +178,7 @@ class UmeGRPOTrainer(GRPOTrainer):
             FileNotFoundError: There is no whole checkpoint to resume from.
             ValueError: The checkpoint is of another policy or memory, or a reward is not finite.
             OSError: There is no space left, or ``output_dir`` cannot be written to.
-            KeyboardInterrupt: It was interrupted; the message names the checkpoint to resume from.
+            KeyboardInterrupt: Ctrl-C ended it; the message names the checkpoint to resume from.
         """
         folder = Path(str(self.args.output_dir))
         start = checkpoint_to_resume(folder, resume_from_checkpoint)
@@ -190,8 +194,10 @@ class UmeGRPOTrainer(GRPOTrainer):
         policy: Any = self.model
         size = sum(p.numel() * p.element_size() for p in policy.parameters() if p.requires_grad)
         writing = told_when_full(folder, lambda: folder / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}", size)
-        with told_when_interrupted(folder, lambda: self.state.global_step), writing:
+        with told_when_interrupted(folder, lambda: self.state.global_step), writing, self._interruption.watched():
             output = super().train(None if start is None else str(start), *args, **kwargs)
+            if self._interruption.came():  # after the last step
+                raise KeyboardInterrupt
         if self.args.should_save:
             self.ume_reward.top_sequences.write(folder)
         return output

@@ -330,7 +330,7 @@ def create_ume_grpo_trainer(
         if "per_device_train_batch_size" in grpo:
             raise TypeError("batch_size and per_device_train_batch_size are the same thing: pass one of them")
         grpo["per_device_train_batch_size"] = batch_size
-    _check_keywords(grpo)
+    check_keywords(grpo)
     extras = {name: grpo.pop(name) for name in list(grpo) if name in _TRAINER_FIELDS and name not in _CONFIG_FIELDS}
     on_cpu = grpo.get("use_cpu", not torch.cuda.is_available())
     settings = DEFAULTS | (CPU_DEFAULTS if on_cpu else {}) | grpo
@@ -435,7 +435,12 @@ def train_ume_grpo(
     return built
 
 
-def _check_keywords(grpo: dict[str, Any]) -> None:
+def check_keywords(grpo: Mapping[str, Any]) -> None:
+    """Check that `create_ume_grpo_trainer` knows every keyword.
+
+    Raises:
+        TypeError: It does not know one; the message names the nearest.
+    """
     known = _CONFIG_FIELDS | _TRAINER_FIELDS | frozenset(inspect.signature(create_ume_grpo_trainer).parameters)
     for name in grpo.keys() - known:
         raise TypeError(f"unknown parameter {name!r}: {nearest(name, known)}")

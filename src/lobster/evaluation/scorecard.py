@@ -19,10 +19,12 @@ from lobster.evaluation.corruption import (
     swap_tokens,
 )
 from lobster.evaluation.fooling import fooling_strings
+from lobster.evaluation.mutants import TITLES, Method, blosum62_scores, encoder_scores, family_scores, read_scan
 from lobster.evaluation.ngram import NGram
 from lobster.evaluation.table import Figure
 from lobster.model import Encoder
 from lobster.model.pseudo_likelihood import Row, masked_logits, scoring_rows, sequence_numbers
+from lobster.scoring.families import Profile, find_relatives, read_database
 from lobster.sequences import canonical_smiles, read_sequences
 
 # What --help and docs say of the data.
@@ -91,7 +93,7 @@ def scorecard(ume: Encoder, data: Path, tokens: int = 40_000, mutants: int = 50,
     for modality in present:
         yield from _modality(ume, modality, data, tokens, seed)
     if Modality.AMINO_ACID in ume.modalities and (data / ASSAYS).is_file():
-        yield from _assays(ume, data / ASSAYS, mutants, seed)
+        yield from _assays(ume, data, mutants, seed)
 
 
 def _modality(ume: Encoder, modality: Modality, data: Path, tokens: int, seed: int) -> Iterator[Figure]:
@@ -269,60 +271,32 @@ def _unmasked(ume: Encoder, modality: Modality, sequences: Sequence[str]) -> np.
     return np.array(means)
 
 
-def _assays(ume: Encoder, index: Path, mutants: int, seed: int) -> Iterator[Figure]:
-    from Bio.Align import substitution_matrices
-
-    blosum = substitution_matrices.load("BLOSUM62")
+def _assays(ume: Encoder, data: Path, mutants: int, seed: int) -> Iterator[Figure]:
+    """Compare with BLOSUM62, and with the family that is found among the proteins to train on."""
     rng = np.random.default_rng(seed)
-    collected: dict[str, list[tuple[float, float]]] = {}
-    for _, assay in pd.read_csv(index).iterrows():
-        table = pd.read_csv(index.parent / f"{assay['name']}.csv")
-        changes = [(m[0], int(m[1:-1]) - 1, m[-1]) for m in table["mutant"]]
-        if len(assay["wt"]) + ume.before + ume.after > ume.max_length:
-            continue
-        matrix = np.array([blosum[a][b] for a, _, b in changes])
-        marginal = masked_marginals(ume, assay["wt"], changes)
-        few = rng.permutation(len(changes))[:mutants]
-        mutated = [assay["wt"][:p] + b + assay["wt"][p + 1 :] for _, p, b in (changes[i] for i in few)]
-        likelihood = _log_scores(ume, Modality.AMINO_ACID, mutated)
-        measured = table["score"].to_numpy()
-        for name, scores, at in (("masked marginal", marginal, slice(None)), ("pseudo-likelihood", likelihood, few)):
-            value, baseline = spearman(scores, measured[at]), spearman(matrix[at], measured[at])
-            collected.setdefault(name, []).append((value, baseline))
-            label = f"{assay['name']}, {name}"
-            yield Figure(ASSAY, Modality.AMINO_ACID, label, len(scores), value, {"BLOSUM62": baseline})
-    for name, pairs in collected.items():
-        value, baseline = np.mean(pairs, axis=0).tolist()
-        yield Figure(ASSAY, Modality.AMINO_ACID, f"mean, {name}", len(pairs), value, {"BLOSUM62": baseline})
-
-
-def masked_marginals(ume: Encoder, wild_type: str, changes: Sequence[tuple[str, int, str]]) -> np.ndarray:
-    """Return log p(mutant | rest) − log p(wild type | rest) of single mutants, the mutated position masked.
-
-    Args:
-        ume: The model.
-        wild_type: A protein; every residue must be one token of the model.
-        changes: Wild-type residue, position from 0, and mutant residue of each mutant.
-
-    Raises:
-        ValueError: A wild-type residue is not where a mutant says, or a residue is not one token.
-
-    Source: Meier et al., "Language models enable zero-shot prediction of the effects of mutations", NeurIPS 2021.
-    """
-    for residue, position, mutant in changes:
-        if wild_type[position : position + 1] != residue:
-            raise ValueError(f"mutant {residue}{position + 1}{mutant}: the wild type has no {residue} there")
-    [ids] = ume.tokenize([wild_type], Modality.AMINO_ACID)
-    own = ume.own(ids)
-    if len(own) != len(wild_type):
-        raise ValueError(f"the model reads {len(wild_type)} residues as {len(own)} tokens: expected one a residue")
-    token = dict(zip(wild_type, [ids[i] for i in own], strict=True))
-    unseen = sorted({c for change in changes for c in (change[0], change[2])} - token.keys())
-    token |= {c: _own_ids(ume, Modality.AMINO_ACID, [c])[0][0] for c in unseen}
-    positions = sorted({position for _, position, _ in changes})
-    rows = [(0, np.array([own.start + position])) for position in positions]
-    log_p: dict[int, np.ndarray] = {}
-    for batch, logits, _ in _logits(ume, Modality.AMINO_ACID, [ids], rows):
-        found = logits.log_softmax(-1).double().cpu().numpy()
-        log_p |= {int(p[0]) - own.start: row for (_, p), row in zip(batch, found, strict=True)}
-    return np.array([log_p[position][token[b]] - log_p[position][token[a]] for a, position, b in changes])
+    database = read_database(data / FILES[Modality.AMINO_ACID][0])
+    collected: dict[str, list[list[float]]] = {}
+    names = "BLOSUM62", "family"
+    for _, assay in pd.read_csv(data / ASSAYS).iterrows():
+        scan = read_scan((data / ASSAYS).parent / f"{assay['name']}.csv", assay["wt"])
+        family = Profile.from_relatives(scan.wild_type, [s for _, s in find_relatives(scan.wild_type, database)])
+        beside = (
+            blosum62_scores(scan.wild_type, scan.mutants),
+            family_scores(family, scan.wild_type, scan.mutants),
+        )
+        few = rng.permutation(len(scan.mutants))[:mutants]
+        chosen: tuple[tuple[Method, np.ndarray], ...] = (
+            ("masked_marginal", np.arange(len(scan.mutants))),
+            ("pseudo_likelihood", few),
+        )
+        for method, at in chosen:
+            ours = encoder_scores(ume, scan.wild_type, [scan.mutants[i] for i in at], method)
+            value, *baselines = (spearman(s, scan.measured[at]) for s in (ours, *(other[at] for other in beside)))
+            title = TITLES[method]
+            collected.setdefault(title, []).append([value, *baselines])
+            label = f"{assay['name']}, {title}"
+            yield Figure(ASSAY, Modality.AMINO_ACID, label, len(at), value, dict(zip(names, baselines, strict=True)))
+    for title, rows in collected.items():
+        value, *baselines = np.mean(rows, axis=0).tolist()
+        label = f"mean, {title}"
+        yield Figure(ASSAY, Modality.AMINO_ACID, label, len(rows), value, dict(zip(names, baselines, strict=True)))

@@ -1,7 +1,8 @@
-"""Command line: `python -m lobster.pretraining ume|policy|reference|publish|vocabulary …`; `--help` after each lists its arguments."""
+"""Command line: `python -m lobster.pretraining ume|relatives|adapt|policy|reference|publish|vocabulary …`; `--help` after each lists its arguments."""
 
 import sys
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from transformers import HfArgumentParser
@@ -9,6 +10,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from lobster.constants import Modality
 from lobster.model.configuration import SIZES, UmeConfig
+from lobster.pretraining.adaptation import AdaptArguments, adapt
 from lobster.pretraining.policy import train_policy
 from lobster.pretraining.publish import publish
 from lobster.pretraining.run import CorpusArguments, RunArguments
@@ -19,6 +21,8 @@ from lobster.tokenization import smiles_tokens
 USAGE = """usage: python -m lobster.pretraining COMMAND [arguments]
 
   ume         train an encoder:   --smiles F --amino_acid F --nucleotide F --output_dir D [--size mini] [--start D]
+  relatives   find the relatives of a protein, for adapt and for rewards:  --query F --database F --output F
+  adapt       adapt an encoder to a family of proteins:  --amino_acid RELATIVES --output_dir D [--start D]
   policy      train a policy:     --smiles F | --amino_acid F | --nucleotide F  --output_dir D [--start D]
   reference   write what real sequences are like to an encoder:  --ume D --smiles F --amino_acid F --nucleotide F
   publish     write a trained model in float16 with a card:  --folder D --target D --scorecard F [--sources F]
@@ -77,12 +81,28 @@ class ReferenceArguments:
     nucleotide: str | None = field(default=None, metadata={"help": "FASTA file of coding sequences"})
 
 
+@dataclass
+class RelativesArguments:
+    """Whose relatives to find, and where."""
+
+    query: str = field(metadata={"help": "the protein: a FASTA file, whose first record counts, or its letters"})
+    database: str = field(metadata={"help": "FASTA file to search, plain or gzipped"})
+    output: str = field(metadata={"help": "FASTA file to write: the query, then the parts of the relatives that match"})
+    iterations: int = field(default=2, metadata={"help": "most searches, each with what the one before it has found"})
+    evalue: float = field(default=1e-3, metadata={"help": "largest E-value of a relative"})
+
+
 def main(arguments: list[str]) -> None:
     """Run one command."""
     match arguments:
         case ["ume", *rest]:
             model, corpus, run = _parse(rest, ModelArguments, CorpusArguments, RunArguments)
             train_ume(model.size, model.mask_rate, model.max_length, model.count_codons, corpus, run)
+        case ["relatives", *rest]:
+            [wanted] = _parse(rest, RelativesArguments)
+            write_relatives(wanted)
+        case ["adapt", *rest]:
+            adapt(*_parse(rest, AdaptArguments))
         case ["policy", *rest]:
             corpus, run = _parse(rest, CorpusArguments, RunArguments)
             train_policy(corpus, run)
@@ -109,6 +129,17 @@ def write_reference(name: str, files: dict[Modality, str]) -> None:
     assert encoder.folder is not None
     Reference.from_files(encoder, files).save(encoder.folder / REFERENCE_FILE)
     print(f"{encoder.folder / REFERENCE_FILE} has what {', '.join(files)} sequences are like to {name}")
+
+
+def write_relatives(wanted: RelativesArguments) -> None:
+    """Search a database for the relatives of a protein, and write them after it."""
+    from lobster.scoring.families import find_relatives
+
+    query = read_sequences(wanted.query)[0] if Path(wanted.query).is_file() else wanted.query
+    found = find_relatives(query, wanted.database, wanted.iterations, wanted.evalue)
+    records = (f">{name}\n{sequence}\n" for name, sequence in [("query", query), *found])
+    Path(wanted.output).write_text("".join(records))
+    print(f"{wanted.output} has the query and {len(found)} relatives")
 
 
 def _parse(arguments: list[str], *types: Any) -> tuple[Any, ...]:

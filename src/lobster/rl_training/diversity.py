@@ -66,7 +66,7 @@ class DiversityMemory:
         scaffold: str = "murcko",
         bucket_size: int = 50,
         decay: str = "linear",
-        floor: float = 0.95,
+        floor: float = 0.85,
         crowding: float = 0.7,
         identity: str = "exact",
         sequence_identity: float | None = 0.8,

@@ -14,6 +14,7 @@ from lobster.constants import Modality
 from lobster.scoring import biopolymers, molecules
 from lobster.scoring.admet import Admet
 from lobster.scoring.complexity import complexity
+from lobster.scoring.families import family
 from lobster.scoring.folding import Plddt
 from lobster.scoring.oracles import SETTINGS, Oracle, Settings, source
 from lobster.scoring.parameters import fit, number, signature
@@ -52,7 +53,7 @@ _MEASURES: dict[Modality, dict[str, Measure]] = {
                 biopolymers.instability_index,
                 biopolymers.aromaticity,
             ),
-            *(biopolymers.protein_weight, biopolymers.secondary_structure, biopolymers.motifs),
+            *(biopolymers.protein_weight, biopolymers.secondary_structure, biopolymers.motifs, family),
         )
     },
     Modality.NUCLEOTIDE: {
@@ -70,6 +71,7 @@ for _modality, _measures in _MEASURES.items():
     _measures["complexity"] = partial(complexity, modality=_modality)
 _UNIT = {PSEUDO_LIKELIHOOD, "complexity", "qed", "alerts", "similarity", "substructures", "aromaticity"}
 _UNIT |= {
+    "family",
     "secondary_structure",
     "motifs",
     "gc_content",

@@ -12,7 +12,8 @@ from transformers import EsmConfig, EsmForMaskedLM, EsmTokenizer, LlamaConfig, L
 from lobster.constants import Modality
 from lobster.evaluation import policy_scorecard, scorecard
 from lobster.evaluation.__main__ import main
-from lobster.evaluation.scorecard import auroc, masked_marginals, spearman
+from lobster.evaluation.mutants import encoder_scores, read_mutant
+from lobster.evaluation.scorecard import auroc, spearman
 from lobster.model import Ume, load_encoder
 from lobster.model.pseudo_likelihood import scoring_rows
 from lobster.pretraining.policy import policy_tokenizer
@@ -88,33 +89,16 @@ def test_four_passes_cost_less_than_one_a_token(tiny_ume: Ume):
 
 
 def test_assays_are_compared_with_the_mutants_measured(tiny_ume: Ume, figures: dict):
-    changes = [("M", 0, "A"), ("K", 1, "R"), ("V", 3, "I"), ("R", 4, "W"), ("L", 8, "P")]
+    mutants = [read_mutant(text, WILD_TYPE) for text in ("M1A", "K2R", "V4I", "R5W", "L9P")]
     measured = [0.1, 0.9, 0.8, -0.4, -0.6]
-    marginal = masked_marginals(tiny_ume, WILD_TYPE, changes)
+    marginal = encoder_scores(tiny_ume, WILD_TYPE, mutants)
     assert figures["amino_acid", "TOY, masked marginal"].value == pytest.approx(spearman(marginal, measured))
     blosum62 = [-1, 2, 3, -3, -3]
     assert figures["amino_acid", "TOY, masked marginal"].baselines["BLOSUM62"] == pytest.approx(
         spearman(blosum62, measured)
     )
-    assert ("amino_acid", "LONG, masked marginal") not in figures  # longer than the model takes
-    assert figures["amino_acid", "mean, pseudo-likelihood"].count == 1
-
-
-def test_masked_marginals_hide_the_mutated_position(tiny_ume: Ume):
-    tokenizer = tiny_ume.get_tokenizer("amino_acid")
-    ids = tokenizer(WILD_TYPE, return_tensors="pt").input_ids
-    ids[0, 4] = tokenizer.mask_token_id
-    with torch.no_grad():
-        log_p = tiny_ume.model(input_ids=ids).logits[0, 4].log_softmax(-1)
-    v, w = tokenizer.convert_tokens_to_ids(["V", "W"])
-    found = masked_marginals(tiny_ume, WILD_TYPE, [("V", 3, "W"), ("K", 1, "K")])
-    assert found.tolist() == pytest.approx([float(log_p[w] - log_p[v]), 0], abs=1e-5)
-
-
-@pytest.mark.parametrize("change", [("A", 0, "K"), ("M", 50, "K")])
-def test_a_mutant_of_another_wild_type_is_named(tiny_ume: Ume, change: tuple[str, int, str]):
-    with pytest.raises(ValueError, match=f"{change[0]}{change[1] + 1}K"):
-        masked_marginals(tiny_ume, WILD_TYPE, [change])
+    assert set(figures["amino_acid", "TOY, masked marginal"].baselines) == {"BLOSUM62", "family"}
+    assert figures["amino_acid", "mean, pseudo-likelihood"].count == 2
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import math
 import random
 import re
 import warnings
+from pathlib import Path
 
 import pytest
 
@@ -68,11 +69,13 @@ def odd_spelling(rng: random.Random, modality: Modality) -> str:
     return rng.choice([text, text, text, f" {text}\n", f"<{TAGS[modality]}>{text}</{TAGS[modality]}>"])
 
 
-def every_component() -> ScoringFunction:
+def every_component(folder: Path) -> ScoringFunction:
     transform = {"kind": "linear", "low": -1000, "high": 1000}
+    (folder / "family.fasta").write_text(">query\nMKTVRQERLKSIVRILERSKEPVSGAQLAEELS\n")
+    parameters = PARAMETERS | {"family": {"relatives": str(folder / "family.fasta")}}
     return ScoringFunction(
         [
-            Component(kind, transform=None if kind in _UNIT else transform, **PARAMETERS.get(kind, {}))
+            Component(kind, transform=None if kind in _UNIT else transform, **parameters.get(kind, {}))
             for kind in kinds()
             if kind not in ORACLES
         ],
@@ -81,9 +84,9 @@ def every_component() -> ScoringFunction:
 
 
 @pytest.mark.parametrize("modality", Modality)
-def test_odd_spellings(tiny_ume, modality: Modality):
+def test_odd_spellings(tiny_ume, tmp_path: Path, modality: Modality):
     rng = random.Random(7)
-    scoring = every_component()
+    scoring = every_component(tmp_path)
     options = SmilesOptions(isotopes=True, attachment_points=True)
     reward = create_ume_reward_wrapper(
         tiny_ume, diversity=DiversityMemory("generic"), smiles_options=options, long_sequences="windows"

@@ -365,7 +365,7 @@ def test_an_end_leaves_no_processes_and_what_was_said_is_kept(place, how):
         time.sleep(0.1)
     time.sleep(1.5)  # what was said is written once a second
     os.kill(training.pid, how)
-    training.join(30)
+    training.join(100)
     assert training.exitcode
     assert len(log("pids")) == 4
     assert gone(list(map(int, log("pids"))))

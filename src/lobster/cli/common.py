@@ -26,3 +26,15 @@ def quiet() -> None:
 
     disable_progress_bar()  # one for each file that is read
     warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
+
+
+def passed_on(verb: str, what: str, example: str) -> argparse.ArgumentParser:
+    """Return the parser of a verb whose arguments another module parses, and lists after its help."""
+    made = verb_parser(verb, what, example, add_help=False, usage=f"lobster {verb} [arguments]")
+    made.add_argument("words", nargs="*", help=argparse.SUPPRESS)
+    return made
+
+
+def asks_for_help(words: list[str]) -> bool:
+    """Say whether a verb's help is wanted."""
+    return not words or "-h" in words or "--help" in words

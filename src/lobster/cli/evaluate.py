@@ -14,13 +14,8 @@ def parser() -> argparse.ArgumentParser:
     """Return the arguments."""
     what = "Measure models and what they write. lobster evaluate COMMAND --help lists a command's arguments."
     made = verb_parser("evaluate", what, EXAMPLE)
-    commands = {
-        "ume": "a UME, or any masked language model with a tokenizer",
-        "policy": "a causal language model that writes sequences",
-        "samples": "sequences that a model wrote",
-    }
-    shown = "; ".join(f"{name}: {does}" for name, does in commands.items())
-    made.add_argument("command", choices=commands, metavar="COMMAND", help=shown)
+    commands = ("ume", "policy", "samples", "mutants")
+    made.add_argument("command", choices=commands, metavar="COMMAND", help=", ".join(commands))
     made.add_argument("words", nargs=argparse.REMAINDER, metavar="…", help="its arguments")
     return made
 
@@ -31,4 +26,4 @@ def run(words: list[str]) -> None:
     quiet()
     from lobster.evaluation.__main__ import main
 
-    main([arguments.command, *arguments.words])
+    main([arguments.command, *arguments.words], prog="lobster evaluate")

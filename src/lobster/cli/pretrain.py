@@ -14,15 +14,8 @@ def parser() -> argparse.ArgumentParser:
     """Return the arguments."""
     what = "Train an encoder or a starting policy. lobster pretrain COMMAND --help lists a command's arguments."
     made = verb_parser("pretrain", what, EXAMPLE)
-    commands = {
-        "ume": "train an encoder",
-        "policy": "train a policy",
-        "reference": "write what real sequences are like to an encoder",
-        "publish": "write a trained model in float16 with a card",
-        "vocabulary": "print the SMILES vocabulary of a corpus",
-    }
-    shown = "; ".join(f"{name}: {does}" for name, does in commands.items())
-    made.add_argument("command", choices=commands, metavar="COMMAND", help=shown)
+    commands = ("ume", "relatives", "adapt", "policy", "reference", "publish", "vocabulary")
+    made.add_argument("command", choices=commands, metavar="COMMAND", help=", ".join(commands))
     made.add_argument("words", nargs=argparse.REMAINDER, metavar="…", help="its arguments")
     return made
 

@@ -71,9 +71,9 @@ def _print(figures: Iterable[Figure], name: str, file: Path | None = None) -> No
         file.write_text(report + "\n")
 
 
-def main(arguments: list[str]) -> None:
-    """Run one command."""
-    parser = argparse.ArgumentParser(prog="python -m lobster.evaluation", description=__doc__)
+def main(arguments: list[str], prog: str = "python -m lobster.evaluation") -> None:
+    """Run one command; ``prog`` is what its help calls it."""
+    parser = argparse.ArgumentParser(prog=prog, description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     ume = commands.add_parser(
         "ume",

@@ -6,7 +6,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PAGES = ("README.md", "README.ko.md", "src/lobster/rl_training/README.md", "docs/scoring.md", "docs/oracles.md")
+PAGES = (
+    "README.md",
+    "README.ko.md",
+    "src/lobster/rl_training/README.md",
+    "docs/scoring.md",
+    "docs/oracles.md",
+    "docs/report.md",
+)
 
 
 def blocks(page: str) -> list[str]:

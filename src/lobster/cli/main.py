@@ -16,6 +16,7 @@ VERBS = {
     "sample": "let a policy write",
     "pretrain": "train an encoder or a starting policy",
     "evaluate": "measure an encoder, a policy or a file of samples",
+    "report": "write one HTML page that shows a run, or compares several",
     "family": "find the relatives of a protein",
     "adapt": "adapt an encoder to a family of proteins",
     "mutants": "score mutants of a protein that were measured",

@@ -5,8 +5,8 @@ import argparse
 from lobster.cli.common import quiet, verb_parser
 
 EXAMPLE = """
-lobster sample smiles-policy-3M --count 2000 --output molecules.txt
-lobster pretrain policy --smiles molecules.txt --output_dir runs/policy --max_steps 20
+lobster sample smiles-policy-3M --count 500 --output molecules.txt
+lobster pretrain policy --smiles molecules.txt --output_dir runs/policy --max_steps 20 --batch_tokens 512
 """
 
 

@@ -46,9 +46,9 @@ def _mutants(a: argparse.Namespace) -> Iterator[Figure]:
         if a.heat_map:
             masked = a.method != "wild_type_marginal"
             substitutions = mutants.encoder_substitutions(encoder, scan.wild_type, masked)
-    if substitutions is None:
+    if not found:
         raise ValueError("nothing is to score the mutants: name --encoder, or --relatives, --alignment or --hmm")
-    if a.heat_map:
+    if a.heat_map and substitutions is not None:
         mutants.heat_map(substitutions, scan.wild_type, a.heat_map, a.encoder or "family")
     if a.scores:
         texts = [":".join(f"{s.wild_type}{s.position + 1}{s.mutant}" for s in mutant) for mutant in scan.mutants]

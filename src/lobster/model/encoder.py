@@ -13,6 +13,7 @@ from torch import nn
 
 from lobster.constants import Modality
 from lobster.device import resolve_device
+from lobster.model.explain import Explanation, explain_one
 from lobster.model.pseudo_likelihood import Method, token_log_probabilities, windows
 from lobster.sequences import read_letters
 
@@ -194,6 +195,23 @@ class Encoder(ABC):
         for (row, _, _, _), part in zip(pieces, found, strict=True):
             parts[row].append(part)
         return [np.zeros(0) if row is None else np.concatenate(parts[row]) for row in rows]
+
+    def explain(self, sequence: str, modality: Modality | str | None = None) -> Explanation:
+        """Return what the encoder finds of each token of a sequence, which may be longer than `max_length`.
+
+        Args:
+            sequence: The sequence.
+            modality: Its modality; by default the one that it looks like.
+
+        Raises:
+            ValueError: It cannot be read; the message says why.
+
+        >>> from lobster.model import load_encoder
+        >>> toluene = load_encoder("ume-nano-base-3M", device="cpu").explain("Cc1ccccc1")
+        >>> toluene.tokens[:3], int(toluene.log_probabilities.argmin())  # the methyl group could be anything else
+        (['C', 'c', '1'], 0)
+        """
+        return explain_one(self, sequence, modality)
 
     def tokens(self, sequences: Sequence[str], modality: Modality | str) -> list[list[str]]:
         """Return each sequence's own tokens, as the vocabulary spells them.

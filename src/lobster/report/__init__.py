@@ -1,6 +1,16 @@
-"""What a run leaves behind for people to look at: a table, a curve and a picture of molecules."""
+"""What a run leaves behind for people to look at: a page, a table, curves and pictures of molecules."""
 
 from lobster.report.comparison import Samples, check_drawing, comparison_table, score_samples, write_report
+from lobster.report.html import can_write_html_report, write_html_report
 from lobster.report.progress import ProgressLine
 
-__all__ = ["ProgressLine", "Samples", "check_drawing", "comparison_table", "score_samples", "write_report"]
+__all__ = [
+    "ProgressLine",
+    "Samples",
+    "can_write_html_report",
+    "check_drawing",
+    "comparison_table",
+    "score_samples",
+    "write_html_report",
+    "write_report",
+]

@@ -12,6 +12,7 @@ import numpy as np
 
 from lobster.constants import Modality
 from lobster.evaluation import SmilesMetrics, smiles_metrics
+from lobster.run_folder import SUMMARY_FILE
 from lobster.scoring import Scorer
 from lobster.scoring.completions import Outcome, Scored
 
@@ -114,7 +115,9 @@ def write_report(folder: str | Path, before: Samples, after: Samples, history: S
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     summary = {"before": before.summary(), "after": after.summary(), "training_seconds": round(seconds, 1)}
-    (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
+    file = folder / SUMMARY_FILE
+    summary = (json.loads(file.read_text()) if file.is_file() else {}) | summary  # the run has written it
+    file.write_text(json.dumps(summary, indent=2) + "\n")
     _write_samples(folder / "samples.csv", {"before": before, "after": after})
     _draw_curve(folder / "reward_curve.png", history)
     _draw_best(folder / "best_molecules.png", after)

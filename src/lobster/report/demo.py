@@ -12,6 +12,7 @@ from lobster.evaluation import sample
 from lobster.model import load_encoder
 from lobster.model.policies import find_policy, load_policy
 from lobster.report.comparison import check_drawing, comparison_table, score_samples, write_report
+from lobster.report.html import can_write_html_report, write_html_report
 from lobster.report.progress import ProgressLine
 from lobster.resume import check_output_dir, checkpoint_to_resume, told_when_full
 from lobster.rl_training import UmeRewardFunction, create_ume_grpo_trainer
@@ -84,8 +85,10 @@ def run_demo(
         trainer.save_model(str(folder))
         trainer.create_model_card()
         summary = write_report(folder, before, after, trainer.state.log_history, seconds)
+        page = write_html_report(folder, encoder=ume) if can_write_html_report() else None
     print(f"\n{samples} fresh samples, {seconds:.0f} s of training\n")
     print(comparison_table(summary["before"], summary["after"]))
     print(
         f"\nIn {folder}: the policy, summary.json, samples.csv, best_sequences.csv, reward_curve.png, best_molecules.png"
+        + (f", {page.name}" if page else "")
     )

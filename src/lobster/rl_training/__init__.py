@@ -8,6 +8,7 @@ from lobster.rl_training.reward_functions import (
     compute_pseudo_likelihood,
     create_ume_reward_wrapper,
 )
+from lobster.rl_training.run_file import read_run
 from lobster.rl_training.top_sequences import TopSequences
 from lobster.rl_training.trainers import UmeGRPOTrainer, create_ume_grpo_trainer, train_ume_grpo
 
@@ -21,5 +22,6 @@ __all__ = [
     "compute_pseudo_likelihood",
     "create_ume_grpo_trainer",
     "create_ume_reward_wrapper",
+    "read_run",
     "train_ume_grpo",
 ]

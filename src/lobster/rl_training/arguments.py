@@ -80,6 +80,10 @@ class RunArguments:
     reward_funcs: list[str] = field(
         default_factory=list, metadata={"help": "more rewards: names of functions, such as my_module.my_reward"}
     )
+    keep_completions: int = field(
+        default=1_000_000, metadata={"help": "how many of the scored completions are kept in output_dir; 0 keeps none"}
+    )
+    html_report: bool = field(default=True, metadata={"help": "write report.html at the end"})
     resume: bool = field(default=False, metadata={"help": "go on from the last checkpoint in output_dir"})
     overwrite_output_dir: bool = field(default=False, metadata={"help": "delete the checkpoints of another run there"})
 

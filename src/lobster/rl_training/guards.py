@@ -59,6 +59,7 @@ class RunGuard(TrainerCallback):
             raise ValueError(f"fallen is {fallen}, length_factor is {length_factor}: expected 0 to 1, and above 1")
         self.window, self.patience = window, patience
         self.fallen, self.length_factor = fallen, length_factor
+        self.max_kl, self.max_zero_variance, self.max_truncated = max_kl, max_zero_variance, max_truncated
         self.most = {
             "kl": max_kl,
             "frac_reward_zero_std": max_zero_variance,

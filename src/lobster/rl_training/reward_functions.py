@@ -29,6 +29,7 @@ TEMPERATURE = 0.1  # of modalities for which none is given
 UNIQUENESS_WINDOW = 512  # molecules among which the share of different ones is logged
 
 Temperature = float | Mapping[Modality | str, float]
+Listener = Callable[[Sequence[Any], Sequence[Any], Sequence[Scored], list[float]], None]
 
 
 def compute_pseudo_likelihood(
@@ -180,6 +181,7 @@ class UmeReward:
 
     Attributes:
         top_sequences: The best distinct sequences so far, and how many were scored.
+        listeners: Called with the prompts, the completions, what was made of each, and the rewards; not in evaluations.
     """
 
     def __init__(
@@ -193,6 +195,7 @@ class UmeReward:
         self.include_prompt = include_prompt
         self.diversity = diversity
         self.top_sequences = TopSequences()
+        self.listeners: list[Listener] = []
         self._paused = False
         self._recent: deque[tuple[Modality, str]] = deque(maxlen=UNIQUENESS_WINDOW)
         self.__name__ = name
@@ -223,9 +226,8 @@ class UmeReward:
             RuntimeError: The encoder or a component failed on every sequence, of all processes, of several calls in a row.
             ValueError: ``include_prompt`` is set and a prompt is not plain text.
         """
-        texts = [_text(completion) for completion in (() if completions is None else completions)]
-        if self.include_prompt:
-            texts = _continued(prompts, texts)
+        written = [_text(completion) for completion in (() if completions is None else completions)]
+        texts = _continued(prompts, written) if self.include_prompt else written
         scored, faults = self.reward_function.score_with_faults(texts, modality)
         self.reward_function.watch([e for theirs in from_all_processes([faults])[0] for e in theirs])
         molecules = [item.molecule for item in scored]
@@ -234,6 +236,8 @@ class UmeReward:
             self._remember(scored, molecules)
         rewards = [self.reward_function.reward(item) for item in scored]
         self.reward_function.record(scored, rewards)
+        for listener in () if self._paused else self.listeners:
+            listener([None] * len(written) if prompts is None else prompts, written, scored, rewards)
         if log_metric and scored:
             for name, value in self._metrics(valid, len(scored)):
                 log_metric(f"{self.__name__}/{name}", value)

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from lobster.processes import digest, from_all_processes
+from lobster.run_folder import BEST_FILE
 from lobster.scoring.completions import Outcome, Scored
 
 TOP_SEQUENCES_FILE = "top_sequences.json"
-BEST_FILE = "best_sequences.csv"
 
 
 class TopSequences:

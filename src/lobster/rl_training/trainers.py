@@ -4,7 +4,7 @@ How the set-up differs from TRL's defaults, and why (measurements: `docs/reward_
 
 1. ``scale_rewards="none"``: with rewards scaled within a group, a constant factor cancels and the reward temperature would
    mean nothing.
-2. ``beta=0.2``: the policy is anchored to where it started; without an anchor a likelihood reward ends in one molecule.
+2. ``beta=4``: the policy is anchored to where it started; without an anchor a likelihood reward ends in one molecule.
 3. What is no longer new pays less (`DiversityMemory`): each molecule pays once, and less as more like it come;
    ``diversity=False`` turns that off.
 4. A run that goes bad is stopped, and its best policy brought back (`RunGuard`); ``guard=False`` turns that off.
@@ -50,7 +50,9 @@ from lobster.rl_training.checks import as_dataset, check_batches, check_dataset,
 from lobster.rl_training.diversity import DiversityMemory
 from lobster.rl_training.guards import RunGuard
 from lobster.rl_training.interruption import Interruption
+from lobster.rl_training.recording import RunRecorder
 from lobster.rl_training.reward_functions import References, Scoring, Temperature, UmeReward, create_ume_reward_wrapper
+from lobster.rl_training.run_file import trl_arguments
 from lobster.rl_training.run_settings import compare_settings, run_settings, save_settings
 from lobster.rl_training.top_sequences import TopSequences
 from lobster.scoring.components import nearest
@@ -62,7 +64,7 @@ Part = TypeVar("Part")
 
 DEFAULTS: dict[str, Any] = {
     "scale_rewards": "none",
-    "beta": 0.2,
+    "beta": 4.0,
     "max_grad_norm": 0.15,
     "mask_truncated_completions": True,
     "disable_dropout": True,
@@ -142,6 +144,7 @@ class UmeGRPOTrainer(GRPOTrainer):
     Args:
         args, kwargs: As of `trl.GRPOTrainer`.
         ume_reward: The reward, one of ``reward_funcs``.
+        recorder: What records the run in its folder.
         overwrite_output_dir: Whether the checkpoints of another run in ``output_dir`` are deleted.
 
     Attributes:
@@ -152,13 +155,15 @@ class UmeGRPOTrainer(GRPOTrainer):
         self,
         *args: Any,
         ume_reward: UmeReward,
+        recorder: RunRecorder,
         overwrite_output_dir: bool = False,
         **kwargs: Any,
     ):
-        self.ume_reward = ume_reward
+        self.ume_reward, self.recorder = ume_reward, recorder
         self.overwrite_output_dir = overwrite_output_dir
         self._interruption = Interruption()
         super().__init__(*args, **kwargs)
+        self.add_callback(recorder)
         self.add_callback(_Remember(self))
         self.add_callback(self._interruption)
 
@@ -191,6 +196,7 @@ class UmeGRPOTrainer(GRPOTrainer):
             return TrainOutput(self.state.global_step, 0.0, {})
         if start is not None:
             compare_settings(start, self.settings(), self.model, self.is_world_process_zero())
+        self.recorder.begin(folder, start)
         policy: Any = self.model
         size = sum(p.numel() * p.element_size() for p in policy.parameters() if p.requires_grad)
         writing = told_when_full(folder, lambda: folder / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}", size)
@@ -198,9 +204,18 @@ class UmeGRPOTrainer(GRPOTrainer):
             output = super().train(None if start is None else str(start), *args, **kwargs)
             if self._interruption.came():  # after the last step
                 raise KeyboardInterrupt
-        if self.args.should_save:
-            self.ume_reward.top_sequences.write(folder)
+            if self.is_world_process_zero():
+                self.ume_reward.top_sequences.write(folder)
+                self.recorder.summarise(self.state, self._why_ended())
         return output
+
+    def _why_ended(self) -> str:
+        for callback in self.callback_handler.callbacks:
+            if isinstance(callback, RunGuard) and callback.reason:
+                return callback.reason
+            if isinstance(callback, _Budget) and callback.spent:
+                return f"the scoring_budget of {callback.budget} is spent"
+        return f"step {self.state.global_step} of {self.state.max_steps}"
 
     def _had_ended(self, checkpoint: Path) -> bool:
         """Say whether a checkpoint is the end of its run; if so, load it."""
@@ -286,6 +301,7 @@ def create_ume_grpo_trainer(
     reference: References | None = None,
     reward_funcs: Any = None,
     batch_size: int | None = None,
+    keep_completions: int = 1_000_000,
     overwrite_output_dir: bool = False,
     **grpo: Any,
 ) -> GRPOTrainer:
@@ -314,6 +330,7 @@ def create_ume_grpo_trainer(
             encoder's own.
         reward_funcs: More rewards, one or a list; ``reward_weights`` weighs them, the UME's first.
         batch_size: Another name for ``per_device_train_batch_size``.
+        keep_completions: How many of the scored completions are kept in the run's folder; 0 keeps none.
         overwrite_output_dir: Whether the checkpoints of another run in ``output_dir`` are deleted when training begins.
         grpo: Any parameter of `trl.GRPOConfig` or `trl.GRPOTrainer` (`callbacks`, `peft_config`, `processing_class`, …).
 
@@ -331,7 +348,8 @@ def create_ume_grpo_trainer(
             raise TypeError("batch_size and per_device_train_batch_size are the same thing: pass one of them")
         grpo["per_device_train_batch_size"] = batch_size
     check_keywords(grpo)
-    extras = {name: grpo.pop(name) for name in list(grpo) if name in _TRAINER_FIELDS and name not in _CONFIG_FIELDS}
+    given = {name: grpo.pop(name) for name in list(grpo) if name in _TRAINER_FIELDS and name not in _CONFIG_FIELDS}
+    extras = dict(given)
     on_cpu = grpo.get("use_cpu", not torch.cuda.is_available())
     settings = DEFAULTS | (CPU_DEFAULTS if on_cpu else {}) | grpo
     train_dataset = as_dataset(train_dataset, "train_dataset")
@@ -375,6 +393,28 @@ def create_ume_grpo_trainer(
         callbacks.append(_Budget(reward.top_sequences, scoring_budget))
     several_rewards = isinstance(reward_funcs, (list, tuple))
     others = reward_funcs if several_rewards else [] if reward_funcs is None else [reward_funcs]
+    arguments = {
+        "model_path": model_path,
+        "ume_model_path": ume_model,
+        "train_dataset": train_dataset,
+        "eval_dataset": eval_dataset,
+        "device": ume_model.device.type,
+        "reward_temperature": reward_temperature,
+        "reward_batch_size": reward_batch_size,
+        "scoring": reward.reward_function.scoring,
+        "diversity": False if memory is None else memory,
+        "guard": False if watch is None else watch,
+        "scoring_budget": scoring_budget,
+        "include_prompt": include_prompt,
+        "smiles_options": reward.reward_function.smiles_options,
+        "long_sequences": long_sequences,
+        "reference": reference,
+        "reward_funcs": list(others),
+        "keep_completions": keep_completions,
+    }
+    arguments |= trl_arguments(settings) | given
+    if arguments["device"] == "cpu":
+        arguments.pop("use_cpu", None)  # which the device says
     trainer = UmeGRPOTrainer(
         model=model,
         reward_funcs=[reward, *map(checked, others)],
@@ -384,6 +424,7 @@ def create_ume_grpo_trainer(
         processing_class=tokenizer,
         callbacks=callbacks,
         ume_reward=reward,
+        recorder=RunRecorder(reward, arguments, keep_completions),
         overwrite_output_dir=overwrite_output_dir,
         **extras,
     )
@@ -400,6 +441,7 @@ def train_ume_grpo(
     output_dir: str | Path = "runs/ume_grpo",
     device: str | torch.device = "cuda",
     resume_from_checkpoint: str | bool | None = None,
+    html_report: bool = True,
     **trainer: Any,
 ) -> GRPOTrainer:
     """Load a UME, reinforce a policy with it, and save the policy in ``output_dir``.
@@ -412,6 +454,7 @@ def train_ume_grpo(
         output_dir: Where checkpoints and the policy go. It must not hold another run.
         device: Where to train and score. Without CUDA, `"cuda"` warns once and means the CPU.
         resume_from_checkpoint: A checkpoint's folder, or True for the last one in ``output_dir``.
+        html_report: Whether ``report.html`` is written at the end (`lobster.report.write_html_report`).
         trainer: Everything else that `create_ume_grpo_trainer` takes.
 
     Returns:
@@ -432,7 +475,20 @@ def train_ume_grpo(
     with told_when_full(output_dir):
         built.save_model(str(output_dir))
         built.create_model_card()
+        if html_report and built.is_world_process_zero():
+            _write_html_report(output_dir, ume)
     return built
+
+
+def _write_html_report(output_dir: str | Path, encoder: Encoder) -> None:
+    from lobster.report import can_write_html_report, write_html_report  # what reports needs nothing of what trains
+
+    if can_write_html_report():
+        write_html_report(output_dir, encoder=encoder)
+    else:
+        logger.warning(
+            "no report.html was written: pip install 'lobster-rl[report]', then lobster.report.write_html_report"
+        )
 
 
 def check_keywords(grpo: Mapping[str, Any]) -> None:

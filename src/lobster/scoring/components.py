@@ -28,7 +28,20 @@ PSEUDO_LIKELIHOOD = "pseudo_likelihood"
 ROLES = ("part", "filter")
 # What tables and metrics use.
 RESERVED_NAMES = set(
-    ["sequence", "modality", "score", "reward", "outcome", "valid", "novelty_weight", "unique", "cached"]
+    [
+        "step",
+        "prompt",
+        "completion",
+        "sequence",
+        "modality",
+        "score",
+        "reward",
+        "outcome",
+        "valid",
+        "novelty_weight",
+        "unique",
+        "cached",
+    ]
 )
 
 Measure = Callable[..., float]
@@ -119,6 +132,9 @@ class Component:
         parameters: How an oracle, or a function of your own, is asked: ``workers``, ``batch_size``, ``timeout``, ``retries``,
             ``cache`` (`Settings` in `lobster.scoring.oracles`). And the measure's own, such as ``references``. Where it has a list, one string is a list of one.
 
+    Attributes:
+        arguments: What it was made of.
+
     Raises:
         ScoringError: Something in it is unknown or does not fit; the message names the nearest that exists.
 
@@ -140,6 +156,8 @@ class Component:
         batch: bool = False,
         **parameters: Any,
     ):
+        described = {"kind": kind, "name": name, "weight": weight, "role": role, "transform": transform}
+        self.arguments: dict[str, Any] = {**described, "modality": modality, "batch": batch or None, **parameters}
         if not (callable(kind) or (isinstance(kind, str) and kind)):
             raise ScoringError(f"kind is {kind!r}, expected a name such as qed, or a function")
         self.kind = kind

@@ -128,7 +128,7 @@ def test_grpo_takes_yaml_and_flags_over_it(here, tiny_policy, ume_folder, capsys
 def test_grpo_trains_an_adapter(here, tiny_policy, ume_folder):
     pytest.importorskip("peft")
     words = [f"--{name}={value}" for name, value in (TINY | {"max_steps": 1}).items()]
-    lora = ["--use_peft", "--lora_r", "2", "--lora_target_modules", "q_proj"]
+    lora = ["--use_peft", "--lora_r", "2", "--lora_target_modules", "q_proj", "v_proj"]
     main(
         [
             "grpo",
@@ -173,7 +173,7 @@ def test_every_example_of_grpo_runs(here, name, capsys):
         "num_generations": 4 // groups,
     }
     words = [str(word) for key, value in small.items() for word in (f"--{key}", value)]
-    assert main(["grpo", "--config", "run.yaml", "--encoder", "ume-nano-base-3M", "--disable_tqdm", *words]) == 0
+    assert main(["grpo", "--config", "run.yaml", "--encoder", "ume-nano-base-3M", "--disable_tqdm=true", *words]) == 0
 
 
 def test_trls_own_command_takes_the_reward(here, tiny_policy, ume_folder):

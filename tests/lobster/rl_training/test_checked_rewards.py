@@ -87,7 +87,7 @@ def test_a_reward_that_fails_on_one_process_ends_all(tiny_policy, tiny_ume, tmp_
 
             began = time.monotonic()
             try:
-                train_ume_grpo({str(tiny_policy)!r}, {str(tmp_path / "ume")!r}, [""] * 8, device="cpu", reward_funcs=other,
+                train_ume_grpo({str(tiny_policy)!r}, {str(tmp_path / "ume")!r}, [""] * 8, device="cpu", html_report=False, reward_funcs=other,
                                output_dir={str(tmp_path / "out")!r}, **{SETTINGS!r})
             except ValueError as error:
                 with open(f"{tmp_path}/rank{{os.environ['RANK']}}.json", "w") as out:

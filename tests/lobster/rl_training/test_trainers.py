@@ -169,7 +169,7 @@ def test_peft_callbacks_and_more_rewards_pass_through(tiny_policy, tiny_ume, pro
 
 def run(policy, ume, prompts, folder, **changes):
     settings = SMALL | {"max_steps": 4, "save_strategy": "steps", "save_steps": 2} | changes
-    return train_ume_grpo(policy, ume, prompts, output_dir=folder, device="cpu", **settings)
+    return train_ume_grpo(policy, ume, prompts, output_dir=folder, device="cpu", html_report=False, **settings)
 
 
 def test_a_resumed_run_ends_like_an_unbroken_one(tiny_policy, tiny_ume_folder, prompts, tmp_path):
@@ -194,7 +194,7 @@ def test_a_killed_run_resumes_to_the_same_result(tiny_policy, tiny_ume_folder, p
 
             prompts = Dataset.from_dict({{"prompt": [""] * 8, "modality": ["SMILES"] * 8}})
             settings = {SMALL | {"max_steps": 200, "save_strategy": "steps", "save_steps": 2, "save_total_limit": 2}!r}
-            train_ume_grpo({str(tiny_policy)!r}, {str(tiny_ume_folder)!r}, prompts, output_dir=sys.argv[1],
+            train_ume_grpo({str(tiny_policy)!r}, {str(tiny_ume_folder)!r}, prompts, output_dir=sys.argv[1], html_report=False,
                            device="cpu", **settings)
             """
         )
@@ -303,7 +303,7 @@ def test_two_processes_train_one_policy(tiny_policy, tiny_ume_folder, tmp_path):
             from lobster.rl_training import train_ume_grpo
 
             prompts = Dataset.from_dict({{"prompt": [""] * 8, "modality": ["SMILES"] * 8}})
-            trainer = train_ume_grpo({str(tiny_policy)!r}, {str(tiny_ume_folder)!r}, prompts, device="cpu",
+            trainer = train_ume_grpo({str(tiny_policy)!r}, {str(tiny_ume_folder)!r}, prompts, device="cpu", html_report=False,
                                      output_dir=sys.argv[1], mask_truncated_completions=False, **{SMALL!r})
             rank = trainer.accelerator.process_index
             output = trainer.accelerator.unwrap_model(trainer.model).get_output_embeddings().weight

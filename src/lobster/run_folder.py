@@ -1,0 +1,90 @@
+"""What a run's folder holds besides its policy, by name, and how that is read."""
+
+import json
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+RUN_FILE = "run.yaml"  # everything that defines the run
+METRICS_FILE = "metrics.jsonl"  # a line a logging step
+COMPLETIONS = "completions"  # a folder of parquet files: every completion that was scored
+BEST_FILE = "best_sequences.csv"
+SUMMARY_FILE = "summary.json"
+REPORT_FILE = "report.html"
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads 1e-5 as a number, as YAML 1.2 does."""
+
+
+_Loader.yaml_implicit_resolvers = {first: list(some) for first, some in yaml.SafeLoader.yaml_implicit_resolvers.items()}
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$"),
+    list("-+.0123456789"),
+)
+
+
+def read_description(file: str | Path) -> dict[str, Any]:
+    """Return what a run.yaml says.
+
+    Raises:
+        FileNotFoundError: There is none.
+        ValueError: It is no mapping with arguments.
+    """
+    file = Path(file)
+    try:
+        found = yaml.load(file.read_bytes(), _Loader)
+    except yaml.YAMLError as error:
+        raise ValueError(f"{file} is not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(found, dict) or not isinstance(found.get("arguments"), dict):
+        raise ValueError(
+            f"{file} describes no run: expected a mapping with the arguments of train_ume_grpo in 'arguments'"
+        )
+    return found
+
+
+def read_metrics(folder: str | Path) -> pd.DataFrame:
+    """Return the metrics of a run, a row a logging step, a column a metric; NaN where there is none.
+
+    Raises:
+        FileNotFoundError: The folder is none of a run.
+    """
+    file = Path(folder) / METRICS_FILE
+    if not file.is_file():
+        raise FileNotFoundError(f"{file} does not exist: expected the output_dir of a run")
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    return pd.DataFrame(rows, dtype=float) if rows else pd.DataFrame({"step": []}, dtype=float)
+
+
+def completion_parts(folder: str | Path) -> list[Path]:
+    """Return the files that hold a run's completions, in the order in which they were written."""
+    return sorted((Path(folder) / COMPLETIONS).glob("part-*.parquet"))
+
+
+def read_completions(folder: str | Path) -> pd.DataFrame:
+    """Return the completions of a run that were kept, a row each, in the order in which they were scored; none where none were."""
+    parts = [pd.read_parquet(part) for part in completion_parts(folder)]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+
+
+def read_best(folder: str | Path) -> pd.DataFrame:
+    """Return the best distinct sequences of a run, the best first; none where there are none."""
+    file = Path(folder) / BEST_FILE
+    if not file.is_file() or not file.read_text().strip():
+        return pd.DataFrame()
+    found = pd.read_csv(file, dtype=str, keep_default_na=False)  # a protein may be called NA
+    figures = [name for name in found if name not in ("sequence", "modality")]
+    return found.assign(**{name: pd.to_numeric(found[name], errors="coerce") for name in figures})
+
+
+def json_line(values: dict[str, Any]) -> str:
+    """Return figures as one line of JSON, null where one is not finite."""
+    plain = {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in values.items()
+    }
+    return json.dumps(plain, default=float) + "\n"

@@ -34,7 +34,15 @@ def test_both_readmes_show_the_same_programs():
 
 
 @pytest.mark.parametrize(
-    "page", [*PAGES, "examples/README_RL_TRAINING.md", "docs/reward_shaping.md", "docs/models.md", "docs/encoders.md"]
+    "page",
+    [
+        *PAGES,
+        "examples/README_RL_TRAINING.md",
+        "docs/reward_shaping.md",
+        "docs/models.md",
+        "docs/encoders.md",
+        "docs/cli.md",
+    ],
 )
 def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#:]+)\)", (ROOT / page).read_text()):

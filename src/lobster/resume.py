@@ -13,7 +13,7 @@ from typing import Any
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 SETTINGS_FILE = "run_settings.json"  # in a checkpoint: what defines the run that wrote it
-RESUME = "resume_from_checkpoint=True (--resume on the example's command line)"
+RESUME = "resume_from_checkpoint=True (--resume on the command line)"
 _SAVED = ("config.json", "adapter_config.json")  # either stands in a folder that holds a model
 
 

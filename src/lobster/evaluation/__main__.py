@@ -46,9 +46,9 @@ def _mutants(a: argparse.Namespace) -> Iterator[Figure]:
         if a.heat_map:
             masked = a.method != "wild_type_marginal"
             substitutions = mutants.encoder_substitutions(encoder, scan.wild_type, masked)
-    if substitutions is None:
+    if not found:
         raise ValueError("nothing is to score the mutants: name --encoder, or --relatives, --alignment or --hmm")
-    if a.heat_map:
+    if a.heat_map and substitutions is not None:
         mutants.heat_map(substitutions, scan.wild_type, a.heat_map, a.encoder or "family")
     if a.scores:
         texts = [":".join(f"{s.wild_type}{s.position + 1}{s.mutant}" for s in mutant) for mutant in scan.mutants]
@@ -71,9 +71,9 @@ def _print(figures: Iterable[Figure], name: str, file: Path | None = None) -> No
         file.write_text(report + "\n")
 
 
-def main(arguments: list[str]) -> None:
-    """Run one command."""
-    parser = argparse.ArgumentParser(prog="python -m lobster.evaluation", description=__doc__)
+def main(arguments: list[str], prog: str = "python -m lobster.evaluation") -> None:
+    """Run one command; ``prog`` is what its help calls it."""
+    parser = argparse.ArgumentParser(prog=prog, description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     ume = commands.add_parser(
         "ume",

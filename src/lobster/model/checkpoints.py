@@ -6,7 +6,6 @@ Checkpoints are data, never code: safetensors, or `torch.load(weights_only=True)
 import json
 import warnings
 from collections.abc import Callable
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from transformers.utils import cached_file
 from lobster.constants import Modality
 from lobster.model.configuration import SIZES, UmeConfig
 from lobster.model.network import UmeForMaskedLM
+from lobster.shipped import assets, shipped_models
 from lobster.tokenization import load_tokenizer
 
 # Parameter names in a Lightning checkpoint, and ours.
@@ -33,11 +33,6 @@ _LIGHTNING_FILES = (".ckpt", ".pt", ".pth")
 
 class CheckpointError(ValueError):
     """A checkpoint is damaged, is not what it says, or holds something other than data."""
-
-
-def assets() -> Path:
-    """Return the folder of the models that ship with the library."""
-    return Path(str(files("lobster").joinpath("assets")))
 
 
 def _snapshot(name: str) -> Path:
@@ -60,7 +55,7 @@ def find_model(name_or_path: str | Path, fetch: Callable[[str], Path] = _snapsho
     name = str(name_or_path)
     if Path(name).expanduser().exists():
         return Path(name).expanduser()
-    shipped = sorted(p.name for p in assets().iterdir() if (p / "config.json").is_file())
+    shipped = shipped_models()
     if name in shipped:
         return assets() / name
     tried = ["no such file or folder", f"not a model that ships ({', '.join(shipped)})"]

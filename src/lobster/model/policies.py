@@ -22,8 +22,9 @@ from transformers import (
 )
 from transformers.utils import cached_file, find_adapter_config_file
 
-from lobster.model.checkpoints import assets, find_model
+from lobster.model.checkpoints import find_model
 from lobster.resume import last_checkpoint
+from lobster.shipped import assets
 
 
 def find_policy(name_or_path: str | Path) -> str:

@@ -143,7 +143,11 @@ def write_relatives(wanted: RelativesArguments) -> None:
 
 
 def _parse(arguments: list[str], *types: Any) -> tuple[Any, ...]:
-    return HfArgumentParser(types).parse_args_into_dataclasses(arguments)
+    parser = HfArgumentParser(types)
+    *found, unknown = parser.parse_args_into_dataclasses(arguments, return_remaining_strings=True)
+    if unknown:
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+    return tuple(found)
 
 
 if __name__ == "__main__":

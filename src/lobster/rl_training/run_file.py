@@ -28,7 +28,7 @@ from lobster.resume import differences
 from lobster.rl_training.diversity import DiversityMemory
 from lobster.rl_training.guards import RunGuard
 from lobster.run_folder import RUN_FILE, read_description
-from lobster.scoring.components import _resolve, import_from
+from lobster.scoring.components import import_from, resolve_function
 from lobster.scoring.function import ScoringFunction
 from lobster.scoring.transforms import TRANSFORMS
 from lobster.sequences import SmilesOptions
@@ -135,7 +135,7 @@ def read_run(file: str | Path, **changes: Any) -> dict[str, Any]:
             arguments[name] = _read_data(arguments[name], file.parent)
     if "reward_funcs" not in changes and arguments.get("reward_funcs"):
         arguments["reward_funcs"] = [
-            _resolve(one["function"]) if isinstance(one, Mapping) else one for one in arguments["reward_funcs"]
+            resolve_function(one["function"]) if isinstance(one, Mapping) else one for one in arguments["reward_funcs"]
         ]
     if "peft_config" not in changes and arguments.get("peft_config"):
         from peft import get_peft_config
@@ -253,7 +253,7 @@ class _Writer:
         module, name = getattr(function, "__module__", "?"), getattr(function, "__qualname__", "?")
         dotted = f"{module}.{name}"
         try:
-            importable = module != "__main__" and _resolve(dotted) is function
+            importable = module != "__main__" and resolve_function(dotted) is function
         except ValueError:
             importable = False
         if not importable:

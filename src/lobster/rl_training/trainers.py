@@ -49,6 +49,7 @@ from lobster.rl_training.checked_rewards import checked, raise_faults
 from lobster.rl_training.checks import as_dataset, check_batches, check_dataset, check_prompts
 from lobster.rl_training.diversity import DiversityMemory
 from lobster.rl_training.guards import RunGuard
+from lobster.rl_training.interruption import Interruption
 from lobster.rl_training.recording import RunRecorder
 from lobster.rl_training.reward_functions import References, Scoring, Temperature, UmeReward, create_ume_reward_wrapper
 from lobster.rl_training.run_file import trl_arguments
@@ -160,14 +161,17 @@ class UmeGRPOTrainer(GRPOTrainer):
     ):
         self.ume_reward, self.recorder = ume_reward, recorder
         self.overwrite_output_dir = overwrite_output_dir
+        self._interruption = Interruption()
         super().__init__(*args, **kwargs)
         self.add_callback(recorder)
         self.add_callback(_Remember(self))
+        self.add_callback(self._interruption)
 
     def train(self, resume_from_checkpoint: str | bool | None = None, *args: Any, **kwargs: Any) -> TrainOutput:
         """Train, and write the best sequences.
 
-        An interruption (Ctrl-C) writes no checkpoint: in the middle of a step the memory and the weights do not fit together.
+        Ctrl-C finishes the step, saves a checkpoint and ends the run; a second one ends it at once, without: in the middle of a
+        step the memory and the weights do not fit together.
 
         Args:
             resume_from_checkpoint: A checkpoint's folder, or True for the last whole one. Of a run that had ended nothing is
@@ -179,7 +183,7 @@ class UmeGRPOTrainer(GRPOTrainer):
             FileNotFoundError: There is no whole checkpoint to resume from.
             ValueError: The checkpoint is of another policy or memory, or a reward is not finite.
             OSError: There is no space left, or ``output_dir`` cannot be written to.
-            KeyboardInterrupt: It was interrupted; the message names the checkpoint to resume from.
+            KeyboardInterrupt: Ctrl-C ended it; the message names the checkpoint to resume from.
         """
         folder = Path(str(self.args.output_dir))
         start = checkpoint_to_resume(folder, resume_from_checkpoint)
@@ -196,8 +200,10 @@ class UmeGRPOTrainer(GRPOTrainer):
         policy: Any = self.model
         size = sum(p.numel() * p.element_size() for p in policy.parameters() if p.requires_grad)
         writing = told_when_full(folder, lambda: folder / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}", size)
-        with told_when_interrupted(folder, lambda: self.state.global_step), writing:
+        with told_when_interrupted(folder, lambda: self.state.global_step), writing, self._interruption.watched():
             output = super().train(None if start is None else str(start), *args, **kwargs)
+            if self._interruption.came():  # after the last step
+                raise KeyboardInterrupt
             if self.is_world_process_zero():
                 self.ume_reward.top_sequences.write(folder)
                 self.recorder.summarise(self.state, self._why_ended())
@@ -341,7 +347,7 @@ def create_ume_grpo_trainer(
         if "per_device_train_batch_size" in grpo:
             raise TypeError("batch_size and per_device_train_batch_size are the same thing: pass one of them")
         grpo["per_device_train_batch_size"] = batch_size
-    _check_keywords(grpo)
+    check_keywords(grpo)
     given = {name: grpo.pop(name) for name in list(grpo) if name in _TRAINER_FIELDS and name not in _CONFIG_FIELDS}
     extras = dict(given)
     on_cpu = grpo.get("use_cpu", not torch.cuda.is_available())
@@ -485,7 +491,12 @@ def _write_html_report(output_dir: str | Path, encoder: Encoder) -> None:
         )
 
 
-def _check_keywords(grpo: dict[str, Any]) -> None:
+def check_keywords(grpo: Mapping[str, Any]) -> None:
+    """Check that `create_ume_grpo_trainer` knows every keyword.
+
+    Raises:
+        TypeError: It does not know one; the message names the nearest.
+    """
     known = _CONFIG_FIELDS | _TRAINER_FIELDS | frozenset(inspect.signature(create_ume_grpo_trainer).parameters)
     for name in grpo.keys() - known:
         raise TypeError(f"unknown parameter {name!r}: {nearest(name, known)}")

@@ -193,7 +193,7 @@ class Component:
     def _find_measures(self, modality: Modality | str | None) -> dict[Modality, Measure]:
         """Return the measure of each modality that the component is for; the UME's has none here."""
         if callable(self.kind) or "." in self.kind:
-            measure = self.kind if callable(self.kind) else _resolve(self.kind)
+            measure = self.kind if callable(self.kind) else resolve_function(self.kind)
             return dict.fromkeys(_modalities(self.name, modality, Modality), measure)
         if self.kind not in kinds():
             raise ScoringError(f"component {self.kind!r} is unknown: {nearest(self.kind, kinds())}")
@@ -371,7 +371,12 @@ def _keys(known: inspect.Signature | None, wanted: Iterable[str]) -> set[str]:
     return {p.name for p in parameters} | (set(wanted) if takes_any else set())
 
 
-def _resolve(name: str) -> Callable[[str], float]:
+def resolve_function(name: str) -> Callable[..., Any]:
+    """Return the function of a dotted name; its module may lie in the folder one stands in.
+
+    Raises:
+        ScoringError: It was not found, or is no function.
+    """
     import_from(Path.cwd())
     path, *rest = name.split(".")
     try:

@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -154,22 +156,59 @@ def test_a_checkpoint_that_is_not_whole_is_named(ended, tmp_path):
         checkpoint_to_resume(ended, ended / "checkpoint-9")
 
 
-class Interrupt(TrainerCallback):
-    def on_step_end(self, args, state, control, **kwargs):
-        if state.global_step == 3:
-            raise KeyboardInterrupt
+class CtrlC(TrainerCallback):
+    """Presses Ctrl-C in the middle of a step."""
+
+    def __init__(self, times: int = 1):
+        self.times = times
+
+    def on_pre_optimizer_step(self, args, state, control, **kwargs):
+        if state.global_step == 2:
+            for _ in range(self.times):
+                signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.parametrize("changes", [{}, {"save_strategy": "no"}, {"save_steps": 1, "save_total_limit": 1}])
+def test_ctrl_c_finishes_the_step_saves_it_and_says_how_it_goes_on(train, tmp_path, capfd, changes):
+    changes = {"max_steps": 5, "save_steps": 50, "logging_steps": 1} | changes
+    before = signal.getsignal(signal.SIGINT)
+    end = "^stopped at step 3: checkpoint 3 is whole, resume with resume_from_checkpoint=True"
+    with pytest.raises(KeyboardInterrupt, match=end) as caught:
+        train(tmp_path / "cut", callbacks=[CtrlC()], **changes)
+    assert "\n" not in str(caught.value)
+    assert "Ctrl-C again stops at once" in capfd.readouterr().err
+    assert signal.getsignal(signal.SIGINT) is before
+    assert train(tmp_path / "cut", resume_from_checkpoint=True, **changes).state.global_step == 5
+    train(tmp_path / "whole", **changes)
+    assert weights(tmp_path / "cut") == weights(tmp_path / "whole")
 
 
 @pytest.mark.parametrize(
     ("save_steps", "end"),
     [(2, "checkpoint 2 is whole, resume with resume_from_checkpoint=True"), (50, "no checkpoint was")],
 )
-def test_an_interruption_says_where_and_how_it_goes_on(train, tmp_path, save_steps, end):
-    with pytest.raises(KeyboardInterrupt, match=f"^stopped at step 3: {end}") as caught:
-        train(tmp_path, max_steps=5, save_steps=save_steps, callbacks=[Interrupt()])
-    assert "\n" not in str(caught.value)
-    if save_steps == 2:
-        assert train(tmp_path, max_steps=5, save_steps=2, resume_from_checkpoint=True).state.global_step == 5
+def test_a_second_ctrl_c_stops_at_once(train, tmp_path, save_steps, end):
+    with pytest.raises(KeyboardInterrupt, match=f"^stopped at step 2: {end}"):
+        train(tmp_path, max_steps=5, save_steps=save_steps, callbacks=[CtrlC(times=2)])
+
+
+class LostCtrlC(TrainerCallback):
+    """Presses Ctrl-C twice where the exception is lost, as in a callback from C code."""
+
+    def on_pre_optimizer_step(self, args, state, control, **kwargs):
+        for _ in range(2):
+            with suppress(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGINT)
+
+
+def test_a_second_ctrl_c_that_is_lost_ends_the_run_with_the_step(train, tmp_path):
+    with pytest.raises(KeyboardInterrupt, match=r"^stopped at step 1: no checkpoint was"):
+        train(tmp_path, max_steps=5, callbacks=[LostCtrlC()])
+
+
+def test_ctrl_c_in_another_thread_is_left_alone(train, tmp_path):
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(train, tmp_path, max_steps=1).result().state.global_step == 1
 
 
 def test_ctrl_c_in_the_example_is_one_line_and_130(tmp_path, tiny_policy, ume_folder):
@@ -194,9 +233,11 @@ def test_ctrl_c_in_the_example_is_one_line_and_130(tmp_path, tiny_policy, ume_fo
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130
     last = said.strip().splitlines()[-1]
-    assert re.fullmatch(
-        r"stopped at step \d+: checkpoint \d+ is whole, resume with resume_from_checkpoint=True.*", last
+    steps = re.fullmatch(
+        r"stopped at step (\d+): checkpoint (\d+) is whole, resume with resume_from_checkpoint=True.*", last
     )
+    assert steps
+    assert steps[1] == steps[2]
     assert "Traceback" not in said
 
 

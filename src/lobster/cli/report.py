@@ -1,0 +1,30 @@
+"""`lobster report`: one HTML page that shows a run, or compares several."""
+
+import argparse
+
+from lobster.cli.common import quiet, verb_parser
+
+EXAMPLE = """
+lobster demo --max_steps 5 --samples 64
+lobster report runs/demo
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the arguments."""
+    made = verb_parser("report", "Write one HTML page that shows a run, or compares several.", EXAMPLE)
+    made.add_argument("runs", nargs="+", metavar="RUN", help="folder of a run")
+    made.add_argument("--output", help="the file; report.html in the first run's folder by default")
+    made.add_argument("--encoder", help="colours tokens by how much they surprise it: a name that ships, a folder, …")
+    return made
+
+
+def run(words: list[str]) -> None:
+    """Write the page."""
+    given = parser().parse_args(words)
+    quiet()
+    from lobster.model import load_encoder
+    from lobster.report import write_html_report
+
+    encoder = load_encoder(given.encoder).freeze() if given.encoder else None
+    print(write_html_report(given.runs, given.output, encoder))

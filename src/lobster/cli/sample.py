@@ -1,0 +1,52 @@
+"""`lobster sample`: a policy writes, one sequence a line."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from lobster.cli.common import quiet, verb_parser
+
+EXAMPLE = "lobster sample smiles-policy-3M --count 10"
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the arguments."""
+    made = verb_parser("sample", "Let a policy write, one sequence a line.", EXAMPLE)
+    made.add_argument("policy", help="a name that ships, a run's folder or a Hub id; whole, or a LoRA adapter")
+    made.add_argument("--count", type=int, default=100, help="how many (%(default)s)")
+    made.add_argument("--prompt", default="", help="what they continue (nothing)")
+    made.add_argument(
+        "--max_new_tokens", type=int, default=126, help="where one that does not end is cut (%(default)s)"
+    )
+    made.add_argument("--temperature", type=float, default=1.0, help="of the softmax (%(default)s)")
+    made.add_argument("--batch_size", type=int, default=128, help="written at a time (%(default)s)")
+    made.add_argument("--seed", type=int, default=0)
+    made.add_argument("--device", help="cuda or cpu; CUDA where there is one")
+    made.add_argument("--output", help="file to write to, instead of the screen")
+    return made
+
+
+def run(words: list[str]) -> None:
+    """Sample."""
+    arguments = parser().parse_args(words)
+    quiet()
+    from lobster.device import resolve_device
+    from lobster.evaluation import sample
+    from lobster.model.policies import load_policy
+
+    model, tokenizer = load_policy(arguments.policy)
+    written = sample(
+        model.to(resolve_device(arguments.device)),
+        tokenizer,
+        arguments.count,
+        arguments.prompt,
+        arguments.max_new_tokens,
+        arguments.batch_size,
+        arguments.temperature,
+        arguments.seed,
+    )
+    text = "".join(f"{' '.join(one.splitlines())}\n" for one in written)
+    if arguments.output:
+        Path(arguments.output).write_text(text)
+    else:
+        sys.stdout.write(text)

@@ -1,0 +1,186 @@
+"""A run as `lobster grpo` takes it: our arguments beside all of TRL's, from YAML and flags."""
+
+from argparse import RawDescriptionHelpFormatter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from trl import GRPOConfig, GRPOTrainer, ModelConfig, TrlParser, get_peft_config, get_quantization_config
+
+from lobster.device import resolve_device
+from lobster.model import load_encoder
+from lobster.model.policies import find_policy, load_policy_tokenizer
+from lobster.rl_training.prompts import load_prompts, parse_value, prompts_of
+from lobster.rl_training.trainers import DEFAULTS, train_ume_grpo
+from lobster.scoring.components import nearest, resolve_function
+
+POLICY, OUTPUT_DIR = "smiles-policy-3M", "runs/grpo"
+_NOT_GIVEN = object()
+_HERE = {"model_name_or_path": POLICY, "output_dir": OUTPUT_DIR} | DEFAULTS
+
+
+@dataclass
+class RunArguments:
+    """What a run has that TRL does not know. Where a value has parts it is YAML, on the command line too."""
+
+    encoder: str = field(
+        default="ume-mini-base-12M",
+        metadata={"help": "what rewards: a name that ships, a folder, a Hub id or a .ckpt"},
+    )
+    modality: str | None = field(
+        default=None,
+        metadata={
+            "help": "what the completions must be, where the data have no column modality: SMILES, amino_acid, nucleotide"
+        },
+    )
+    device: str | None = field(default=None, metadata={"help": "cuda or cpu; CUDA where there is one"})
+    train_dataset: str | None = field(
+        default=None,
+        metadata={
+            "help": "file of prompts: csv, json, jsonl or parquet with a column prompt, or txt with a prompt a line"
+        },
+    )
+    eval_dataset: str | None = field(default=None, metadata={"help": "likewise, to evaluate on"})
+    prompts: str | None = field(
+        default=None,
+        metadata={"help": "list of prompts instead, each a text or a list of messages; by default one, empty"},
+    )
+    chat_template: str | None = field(
+        default=None, metadata={"help": "Jinja template of messages, for a policy whose tokenizer has none"}
+    )
+    reward_temperature: str | None = field(
+        default="0.1",
+        metadata={"help": "what the score is divided by, lower pushes harder; a number, or one a modality"},
+    )
+    reward_batch_size: int = field(
+        default=8, metadata={"help": "memory for scoring, in sequences of the encoder's length"}
+    )
+    scoring: str | None = field(
+        default=None, metadata={"help": "scoring function: a YAML file, a mapping like it, or the name of a component"}
+    )
+    reference: str | None = field(
+        default=None, metadata={"help": "file of real sequences, which say what is natural, or one a modality"}
+    )
+    diversity: str | None = field(
+        default="true", metadata={"help": "the memory that pays less for what is not new: its arguments, true or false"}
+    )
+    guard: str | None = field(
+        default="true", metadata={"help": "what stops a run that goes bad: its arguments, true or false"}
+    )
+    scoring_budget: int | None = field(
+        default=None, metadata={"help": "distinct sequences that may be scored before the run ends"}
+    )
+    include_prompt: bool = field(default=False, metadata={"help": "the molecule is prompt and completion together"})
+    smiles_options: str | None = field(
+        default=None, metadata={"help": "what makes a SMILES another molecule (SmilesOptions)"}
+    )
+    long_sequences: str = field(
+        default="refuse", metadata={"help": "windows scores what is beyond the encoder's length, refuse gives it 0"}
+    )
+    reward_funcs: list[str] = field(
+        default_factory=list, metadata={"help": "more rewards: names of functions, such as my_module.my_reward"}
+    )
+    keep_completions: int = field(
+        default=1_000_000, metadata={"help": "how many of the scored completions are kept in output_dir; 0 keeps none"}
+    )
+    html_report: bool = field(default=True, metadata={"help": "write report.html at the end"})
+    resume: bool = field(default=False, metadata={"help": "go on from the last checkpoint in output_dir"})
+    overwrite_output_dir: bool = field(default=False, metadata={"help": "delete the checkpoints of another run there"})
+
+
+_YAML = ("prompts", "reward_temperature", "scoring", "reference", "diversity", "guard", "smiles_options")
+
+
+_KINDS: Any = (RunArguments, GRPOConfig, ModelConfig)
+
+
+def run_parser(prog: str, description: str, epilog: str) -> TrlParser:
+    """Return the arguments of a run: ours, TRL's `GRPOConfig` and `ModelConfig`, with our defaults."""
+    parser = TrlParser(
+        _KINDS,
+        prog=prog,
+        usage=f"{prog} [--config FILE] [--name value …]",
+        description=description,
+        epilog=epilog,
+        formatter_class=RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--config", metavar="FILE", help="YAML file of arguments; those on the command line win")
+    parser.set_defaults(**_HERE)
+    return parser
+
+
+def parse_run(parser: TrlParser, words: Sequence[str]) -> dict[str, Any]:
+    """Return the arguments that were given, in the file of ``--config`` or on the command line; the latter win.
+
+    Wrong words end the program as argparse does.
+
+    Raises:
+        FileNotFoundError, ValueError: There is no such file, or it holds no arguments.
+    """
+    words = [part for word in words for part in (word.split("=", 1) if word.startswith("--config=") else [word])]
+    if words[-1:] == ["--config"]:
+        parser.error("--config needs a file")
+    names = [f.name for kind in _KINDS for f in fields(kind)]
+    if not {"-h", "--help"} & {*words}:
+        # No dataclass is made, and no default taken: ours, which depend on the device, are `create_ume_grpo_trainer`'s to choose.
+        parser.set_defaults(**dict.fromkeys([*names, "config"], _NOT_GIVEN))
+        parser.dataclass_types = []
+    *found, unknown = parser.parse_args_and_config(words, return_remaining_strings=True)
+    if unknown:
+        parser.error(f"unknown argument {unknown[0]}: {nearest(unknown[0].lstrip('-'), names)}")
+    return {name: value for given in found for name, value in vars(given).items() if value is not _NOT_GIVEN}
+
+
+def train_run(given: dict[str, Any]) -> GRPOTrainer:
+    """Train as arguments say that `parse_run` returned, and save the policy in the run's folder.
+
+    Raises:
+        FileNotFoundError, ValueError, TypeError, OSError, KeyboardInterrupt: As of `train_ume_grpo`.
+    """
+    given = {"output_dir": OUTPUT_DIR} | given
+    given |= {name: parse_value(given[name]) for name in _YAML if isinstance(given.get(name), str)}
+    model = {f.name: given.pop(f.name) for f in fields(ModelConfig) if f.name in given}
+    policy = model.pop("model_name_or_path", POLICY)
+    given |= _model_arguments(model, given.pop("model_init_kwargs", None))
+    if (template := given.pop("chat_template", None)) is not None:
+        tokenizer = load_policy_tokenizer(find_policy(policy))
+        tokenizer.chat_template = template
+        given["processing_class"] = tokenizer
+    modality, prompts = given.pop("modality", None), given.pop("prompts", None)
+    data = {name: _data(given.pop(name, None), modality) for name in ("train_dataset", "eval_dataset")}
+    if data["train_dataset"] is None:
+        data["train_dataset"] = prompts_of([""] if prompts is None else prompts, modality)
+    elif prompts is not None:
+        raise ValueError("prompts and train_dataset are both given: leave one out")
+    if "reward_funcs" in given:
+        given["reward_funcs"] = [resolve_function(name) for name in given["reward_funcs"]]
+    resume = parse_value(str(given.pop("resume_from_checkpoint", None) or given.pop("resume", False)))
+    given.pop("resume", None)
+    device = resolve_device(given.pop("device", None))
+    encoder = load_encoder(given.pop("encoder", RunArguments.encoder), modality, device)
+    return train_ume_grpo(policy, encoder, **data, device=device, resume_from_checkpoint=resume or None, **given)
+
+
+def _data(file: str | None, modality: str | None) -> Any:
+    """Return the prompts of a file, with a column that says their completions' modality."""
+    if file is None:
+        return None
+    data = load_prompts(file)
+    if modality is None or "modality" in data.column_names:
+        return data
+    return data.add_column("modality", [modality] * len(data))
+
+
+def _model_arguments(given: dict[str, Any], loading: Any) -> dict[str, Any]:
+    """Return what TRL's trainer takes for arguments of `ModelConfig`."""
+    model: Any = ModelConfig(**given)
+    names = {"model_revision": "revision", "attn_implementation": "attn_implementation", "dtype": "dtype"}
+    loading = {names[name]: value for name, value in given.items() if name in names} | (
+        parse_value(loading) if isinstance(loading, str) else loading or {}
+    )
+    parts = {
+        "model_init_kwargs": loading,
+        "peft_config": get_peft_config(model),
+        "quantization_config": get_quantization_config(model),
+    }
+    return {name: part for name, part in parts.items() if part}

@@ -1,0 +1,199 @@
+"""The verbs do what their library functions do, with small real models."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pandas as pd
+import pytest
+import yaml
+from transformers import AutoModelForCausalLM
+
+from lobster.cli.main import main
+from lobster.shipped import example_runs
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def ume_folder(tiny_ume, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("ume")
+    tiny_ume.save_pretrained(folder)
+    return str(folder)
+
+
+def test_score_writes_a_table_and_says_what_became_of_it(here, ume_folder, capsys):
+    pd.DataFrame({"id": [1, 2], "smiles": ["CCO", "C1CC"]}).to_csv("in.csv", index=False)
+    words = ["score", "in.csv", "--column", "smiles", "--encoder", ume_folder, "--output", "out.parquet"]
+    assert main(words) == 0
+    assert capsys.readouterr().out == "out.parquet: 1 scored, 1 undetectable\n"
+    assert pd.read_parquet("out.parquet").outcome.tolist() == ["scored", "undetectable"]
+    assert main(words) == 1
+    assert main([*words, "--overwrite", "--scoring", "qed"]) == 0
+    assert pd.read_parquet("out.parquet").qed[0] == pytest.approx(0.4068, abs=1e-3)
+
+
+def test_a_killed_score_goes_on_and_has_each_line_once(here, ume_folder):
+    (here / "in.smi").write_text("".join(f"{'C' * (n % 60 + 1)}O line{n}\n" for n in range(3000)))
+    command = [
+        sys.executable,
+        "-m",
+        "lobster",
+        "score",
+        "in.smi",
+        "--encoder",
+        ume_folder,
+        "--scoring",
+        "pseudo_likelihood",
+    ]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 200
+    while not (here / "scores.csv").is_file() or (here / "scores.csv").stat().st_size < 10_000:
+        assert process.poll() is None
+        assert time.monotonic() < deadline, "nothing was written"
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert (here / "scores.csv.progress").is_file(), "it was killed too late"
+    assert main(command[3:]) == 0
+    table = pd.read_csv("scores.csv")
+    assert table["name"].tolist() == [f"line{n}" for n in range(3000)]
+    assert not os.path.exists("scores.csv.progress")
+
+
+def test_sample_writes_one_a_line(here, tiny_policy, capsys):
+    words = ["sample", str(tiny_policy), "--count", "5", "--max_new_tokens", "4"]
+    assert main(words) == 0
+    written = capsys.readouterr().out
+    assert len(written.splitlines()) == 5
+    assert main([*words, "--output", "five.txt"]) == 0
+    assert (here / "five.txt").read_text() == written
+
+
+def test_demo_runs_and_refuses_what_it_does_not_know(here, tiny_policy, ume_folder, capsys):
+    tiny = ["demo", "--model_path", str(tiny_policy), "--ume", ume_folder, "--samples", "8", "--max_steps", "1"]
+    tiny += ["--per_device_train_batch_size", "4", "--num_generations", "4", "--max_completion_length", "8"]
+    assert main(tiny) == 0
+    assert "mean pseudo-likelihood" in capsys.readouterr().out
+    assert (here / "runs" / "demo" / "summary.json").is_file()
+    with pytest.raises(SystemExit, match="2"):
+        main(["demo", "--max_step", "1"])
+    assert "'max_step': the nearest that exists is 'max_steps'" in capsys.readouterr().err
+
+
+def test_pretrain_and_evaluate_pass_their_words_on(here, capsys):
+    (here / "some.txt").write_text("CCO\nc1ccccc1O\n")
+    assert main(["evaluate", "samples", "some.txt", "--modality", "SMILES"]) == 0
+    assert "| SMILES | validity | 2 | 1.000 |" in capsys.readouterr().out
+    assert main(["pretrain", "vocabulary", "some.txt"]) == 0
+    assert "c" in capsys.readouterr().out.split()
+    with pytest.raises(SystemExit, match="2"):
+        main(["pretrain", "policy", "--smile", "some.txt", "--dance", "1"])
+
+
+TINY = {
+    "per_device_train_batch_size": 4,
+    "num_generations": 4,
+    "max_completion_length": 8,
+    "max_steps": 2,
+    "save_steps": 1,
+    "disable_tqdm": True,
+}
+
+
+def test_grpo_takes_yaml_and_flags_over_it(here, tiny_policy, ume_folder, capsys):
+    given = {"model_name_or_path": str(tiny_policy), "encoder": ume_folder, "modality": "SMILES", "output_dir": "out"}
+    given |= TINY | {"learning_rate": "1e-3", "diversity": {"floor": 0.5}, "env": {"LOBSTER_TEST": "1"}}
+    (here / "run.yaml").write_text(yaml.safe_dump(given))
+    assert main(["grpo", "--config", "run.yaml", "--learning_rate", "2e-3", "--guard", "{window: 3}"]) == 0
+    assert capsys.readouterr().out.endswith("The policy is in out\n")
+    assert os.environ.pop("LOBSTER_TEST") == "1"
+    AutoModelForCausalLM.from_pretrained("out")
+    settings = yaml.safe_load((here / "out" / "checkpoint-2" / "run_settings.json").read_text())
+    assert settings["learning_rate"] == 2e-3
+    assert settings["diversity.floor"] == 0.5
+    assert settings["beta"] == 0.2
+    assert main(["grpo", "--config=run.yaml", "--resume", "--max_steps", "3"]) == 0
+    assert (here / "out" / "checkpoint-3").is_dir()
+    assert main(["grpo", "--config", "run.yaml"]) == 1
+    assert "holds another run" in capsys.readouterr().err
+
+
+def test_grpo_trains_an_adapter(here, tiny_policy, ume_folder):
+    pytest.importorskip("peft")
+    words = [f"--{name}={value}" for name, value in (TINY | {"max_steps": 1}).items()]
+    lora = ["--use_peft", "--lora_r", "2", "--lora_target_modules", "q_proj", "v_proj"]
+    main(
+        [
+            "grpo",
+            "--model_name_or_path",
+            str(tiny_policy),
+            "--encoder",
+            ume_folder,
+            "--output_dir",
+            "out",
+            *lora,
+            *words,
+        ]
+    )
+    assert (here / "out" / "adapter_config.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--max_stepz", "3"], "unknown argument --max_stepz: the nearest that exists is 'max_steps'"),
+        (["--config"], "--config needs a file"),
+        (["--config", "odd.yaml"], "unknown argument --encodr: the nearest that exists is 'encoder'"),
+        (["--beta", "x"], "argument --beta: invalid float value: 'x'"),
+    ],
+)
+def test_wrong_arguments_of_grpo_are_2(here, words, said, capsys):
+    (here / "odd.yaml").write_text("encodr: ume-nano-base-3M")
+    with pytest.raises(SystemExit, match="2"):
+        main(["grpo", *words])
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", list(example_runs()))
+def test_every_example_of_grpo_runs(here, name, capsys):
+    assert main(["grpo", "--example", name]) == 0
+    (here / "run.yaml").write_text(capsys.readouterr().out)
+    groups = 2 if name == "chat" else 1
+    small = {
+        "max_steps": 1,
+        "max_completion_length": 6,
+        "per_device_train_batch_size": 4,
+        "num_generations": 4 // groups,
+    }
+    words = [str(word) for key, value in small.items() for word in (f"--{key}", value)]
+    assert main(["grpo", "--config", "run.yaml", "--encoder", "ume-nano-base-3M", "--disable_tqdm=true", *words]) == 0
+
+
+def test_trls_own_command_takes_the_reward(here, tiny_policy, ume_folder):
+    (here / "prompts").mkdir()
+    pd.DataFrame({"prompt": ["C"] * 4, "modality": ["SMILES"] * 4}).to_json(
+        "prompts/train.jsonl", orient="records", lines=True
+    )
+    run = TINY | {
+        "model_name_or_path": str(tiny_policy),
+        "dataset_name": "prompts",
+        "reward_funcs": ["lobster.rl_training.hub.ume_reward"],
+        "output_dir": "out",
+        "use_cpu": True,
+        "bf16": False,
+        "max_steps": 1,
+        "logging_steps": 1,
+        "env": {"LOBSTER_ENCODER": ume_folder},
+    }
+    (here / "run.yaml").write_text(yaml.safe_dump(run))
+    command = [sys.executable, "-m", "trl.scripts.grpo", "--config", "run.yaml"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert "rewards/ume_reward/mean" in done.stdout + done.stderr

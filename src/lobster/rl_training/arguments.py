@@ -7,16 +7,17 @@ from typing import Any
 
 from trl import GRPOConfig, GRPOTrainer, ModelConfig, TrlParser, get_peft_config, get_quantization_config
 
+from lobster.constants import Modality
 from lobster.device import resolve_device
 from lobster.model import load_encoder
 from lobster.model.policies import find_policy, load_policy_tokenizer
 from lobster.rl_training.prompts import load_prompts, parse_value, prompts_of
-from lobster.rl_training.trainers import DEFAULTS, train_ume_grpo
+from lobster.rl_training.trainers import BETA, DEFAULTS, train_ume_grpo
 from lobster.scoring.components import nearest, resolve_function
 
 POLICY, OUTPUT_DIR = "smiles-policy-3M", "runs/grpo"
 _NOT_GIVEN = object()
-_HERE = {"model_name_or_path": POLICY, "output_dir": OUTPUT_DIR} | DEFAULTS
+_HERE = {"model_name_or_path": POLICY, "output_dir": OUTPUT_DIR} | DEFAULTS | {"beta": BETA[Modality.SMILES]}
 
 
 @dataclass

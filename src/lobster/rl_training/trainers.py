@@ -4,7 +4,8 @@ How the set-up differs from TRL's defaults, and why (measurements: `docs/reward_
 
 1. ``scale_rewards="none"``: with rewards scaled within a group, a constant factor cancels and the reward temperature would
    mean nothing.
-2. ``beta=4``: the policy is anchored to where it started; without an anchor a likelihood reward ends in one molecule.
+2. ``beta`` is 1, and 4 where the data set's column `modality` has proteins or nucleotides, whose composition the same pull moves
+   further: the policy is anchored to where it started; without an anchor a likelihood reward ends in one molecule.
 3. What is no longer new pays less (`DiversityMemory`): each molecule pays once, and less as more like it come;
    ``diversity=False`` turns that off.
 4. A run that goes bad is stopped, and its best policy brought back (`RunGuard`); ``guard=False`` turns that off.
@@ -33,7 +34,7 @@ from transformers import PreTrainedModel, TrainerCallback, TrainerState
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, TrainOutput
 from trl import GRPOConfig, GRPOTrainer
 
-from lobster.constants import LongSequences
+from lobster.constants import LongSequences, Modality
 from lobster.device import resolve_device
 from lobster.model import Encoder, load_encoder
 from lobster.model.policies import policy_to_train
@@ -64,11 +65,11 @@ Part = TypeVar("Part")
 
 DEFAULTS: dict[str, Any] = {
     "scale_rewards": "none",
-    "beta": 4.0,
     "max_grad_norm": 0.15,
     "mask_truncated_completions": True,
     "disable_dropout": True,
 }
+BETA = {Modality.SMILES: 1.0, Modality.AMINO_ACID: 4.0, Modality.NUCLEOTIDE: 4.0}
 CPU_DEFAULTS: dict[str, Any] = {"use_cpu": True, "bf16": False, "activation_checkpointing": False}
 
 _CONFIG_FIELDS = frozenset(inspect.signature(GRPOConfig).parameters)
@@ -365,6 +366,7 @@ def create_ume_grpo_trainer(
     for name, part in data.items():
         check_dataset(part, name)
     check_batches(settings, train_dataset)
+    settings.setdefault("beta", _beta(train_dataset))
     args: Any = GRPOConfig(output_dir=str(output_dir), **settings)
     model, tokenizer = policy_to_train(
         model_path,
@@ -500,6 +502,13 @@ def check_keywords(grpo: Mapping[str, Any]) -> None:
     known = _CONFIG_FIELDS | _TRAINER_FIELDS | frozenset(inspect.signature(create_ume_grpo_trainer).parameters)
     for name in grpo.keys() - known:
         raise TypeError(f"unknown parameter {name!r}: {nearest(name, known)}")
+
+
+def _beta(dataset: Any) -> float:
+    """Return the greatest `BETA` of the modalities that prompts ask for; where they do not say, that of SMILES."""
+    says = isinstance(dataset, Dataset) and "modality" in dataset.column_names
+    asked = [BETA[Modality(name)] for name in dataset.unique("modality") if name] if says else []
+    return max(asked, default=BETA[Modality.SMILES])
 
 
 def _chosen(choice: Any, make: Callable[..., Part], name: str) -> Part | None:

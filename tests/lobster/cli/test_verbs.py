@@ -12,6 +12,7 @@ import yaml
 from transformers import AutoModelForCausalLM
 
 from lobster.cli.main import main
+from lobster.rl_training.trainers import DEFAULTS
 from lobster.shipped import example_runs
 
 
@@ -118,7 +119,7 @@ def test_grpo_takes_yaml_and_flags_over_it(here, tiny_policy, ume_folder, capsys
     settings = yaml.safe_load((here / "out" / "checkpoint-2" / "run_settings.json").read_text())
     assert settings["learning_rate"] == 2e-3
     assert settings["diversity.floor"] == 0.5
-    assert settings["beta"] == 0.2
+    assert settings["beta"] == DEFAULTS["beta"]
     assert main(["grpo", "--config=run.yaml", "--resume", "--max_steps", "3"]) == 0
     assert (here / "out" / "checkpoint-3").is_dir()
     assert main(["grpo", "--config", "run.yaml"]) == 1
@@ -164,7 +165,8 @@ def test_wrong_arguments_of_grpo_are_2(here, words, said, capsys):
 @pytest.mark.parametrize("name", list(example_runs()))
 def test_every_example_of_grpo_runs(here, name, capsys):
     assert main(["grpo", "--example", name]) == 0
-    (here / "run.yaml").write_text(capsys.readouterr().out)
+    (here / "run.yaml").write_text(text := capsys.readouterr().out)
+    assert yaml.safe_load(text)["beta"] == DEFAULTS["beta"]
     groups = 2 if name == "chat" else 1
     small = {
         "max_steps": 1,

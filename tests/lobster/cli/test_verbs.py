@@ -12,7 +12,8 @@ import yaml
 from transformers import AutoModelForCausalLM
 
 from lobster.cli.main import main
-from lobster.rl_training.trainers import DEFAULTS
+from lobster.constants import Modality
+from lobster.rl_training.trainers import BETA
 from lobster.shipped import example_runs
 
 
@@ -119,7 +120,7 @@ def test_grpo_takes_yaml_and_flags_over_it(here, tiny_policy, ume_folder, capsys
     settings = yaml.safe_load((here / "out" / "checkpoint-2" / "run_settings.json").read_text())
     assert settings["learning_rate"] == 2e-3
     assert settings["diversity.floor"] == 0.5
-    assert settings["beta"] == DEFAULTS["beta"]
+    assert settings["beta"] == BETA[Modality.SMILES]
     assert main(["grpo", "--config=run.yaml", "--resume", "--max_steps", "3"]) == 0
     assert (here / "out" / "checkpoint-3").is_dir()
     assert main(["grpo", "--config", "run.yaml"]) == 1
@@ -166,7 +167,8 @@ def test_wrong_arguments_of_grpo_are_2(here, words, said, capsys):
 def test_every_example_of_grpo_runs(here, name, capsys):
     assert main(["grpo", "--example", name]) == 0
     (here / "run.yaml").write_text(text := capsys.readouterr().out)
-    assert yaml.safe_load(text)["beta"] == DEFAULTS["beta"]
+    written = yaml.safe_load(text)
+    assert written["beta"] == BETA[Modality(written.get("modality") or "SMILES")]
     groups = 2 if name == "chat" else 1
     small = {
         "max_steps": 1,

@@ -28,7 +28,7 @@ _READ = {Modality.SMILES: 2000, Modality.AMINO_ACID: 300, Modality.NUCLEOTIDE: 2
 _COUNTED = {Modality.SMILES: 100_000, Modality.AMINO_ACID: 5_000, Modality.NUCLEOTIDE: 3_000}
 _RARE = 1e-4  # events and environments of a smaller share of the sequences are not kept
 # Quantile of what the tokens of a real sequence usually gain over the null model, which is as much as they are credited with.
-_CREDITED = {Modality.SMILES: 0.25, Modality.AMINO_ACID: 0.25, Modality.NUCLEOTIDE: 0.75}
+_CREDITED = {Modality.SMILES: 0.25, Modality.AMINO_ACID: 0.1, Modality.NUCLEOTIDE: 0.75}
 _FULL = 0.9  # quantile from which on more is not better: what real sequences hardly reach is no sign of being real
 _LOWEST = 0.005  # quantile of real sequences where a floor lies …
 _MARGIN = (

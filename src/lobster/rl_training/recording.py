@@ -36,6 +36,9 @@ class RunRecorder(TrainerCallback):
             raise ValueError(f"keep_completions is {keep_completions}: expected how many to keep, or 0")
         self.reward, self.arguments = reward, arguments
         self.folder = Path()
+        self._recording = (
+            False  # before a run begins nothing is: an evaluation then is no part of it, and has no folder
+        )
         self.keep = keep_completions
         self.part_rows = max(1, min(PART_ROWS, keep_completions // 4))
         self._step = 0
@@ -48,7 +51,7 @@ class RunRecorder(TrainerCallback):
         """Say where to, and which checkpoint is gone on from; called where a run is about to train."""
         self.folder = folder
         self._start = start if start is not None and start.resolve().parent == folder.resolve() else None
-        self._began = time.monotonic()
+        self._began, self._recording = time.monotonic(), True
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._step = state.global_step
@@ -89,7 +92,7 @@ class RunRecorder(TrainerCallback):
         self, prompts: Sequence[Any], completions: Sequence[Any], scored: Sequence[Scored], rewards: list[float]
     ) -> None:
         """Take note of what was scored. Where several processes run, all must call it together."""
-        if not self.keep:
+        if not self.keep or not self._recording:
             return
         entries = zip(prompts, completions, scored, rewards, strict=True)
         everyone, own = from_all_processes([self._row(*entry) for entry in entries])
@@ -145,7 +148,7 @@ class RunRecorder(TrainerCallback):
         self._written = len(self._rows)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **kwargs: Any) -> None:
-        if not state.is_world_process_zero or not logs or not _is_step(logs):
+        if not self._recording or not state.is_world_process_zero or not logs or not _is_step(logs):
             return
         with (self.folder / METRICS_FILE).open("a") as stream:
             stream.write(json_line({"step": state.global_step} | logs))

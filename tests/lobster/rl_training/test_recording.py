@@ -245,3 +245,11 @@ def test_a_file_that_has_changed_is_said(copy, caplog):
     (copy / "data" / "train_dataset.parquet").unlink()
     with pytest.raises(FileNotFoundError, match=r"train_dataset\.parquet, which .* names, does not exist"):
         read_run(copy)
+
+
+def test_an_evaluation_before_a_run_writes_nothing(tiny_policy, tiny_ume, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    trainer = create_ume_grpo_trainer(tiny_policy, tiny_ume, PROMPTS, PROMPTS, tmp_path / "out", **SETTINGS)
+    assert trainer.evaluate()["eval_loss"] is not None
+    assert not list(tmp_path.rglob("metrics.jsonl"))
+    assert not list(tmp_path.rglob("*.parquet"))

@@ -1,12 +1,9 @@
 """What a likelihood is held against: how probable a sequence's tokens are to somebody who knows only what follows what."""
 
 import math
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import chain
 from typing import Self
-
-import numpy as np
 
 from lobster.constants import Modality
 
@@ -20,7 +17,6 @@ _UNSEEN = 50  # kinds of token that the reference may lack
 _RING_CLOSURE = "1"  # which digit it has, is spelling
 
 Event = tuple[str, ...]  # the place, the tokens before, the token
-_ANY: Event = ("", "")
 
 
 class NullModel:
@@ -81,43 +77,8 @@ class NullModel:
         return frequency
 
 
-class UsualModel:
-    """What an encoder finds of each kind of token in real sequences, whatever stands around it.
-
-    Args:
-        modality: Of the sequences.
-        means: The mean log-probability, in nats, of each token, by its place and itself; ``("", "")`` is that of all.
-    """
-
-    def __init__(self, modality: Modality | str, means: Mapping[Event, float]):
-        self.modality, self.means = Modality(modality), dict(means)
-
-    @classmethod
-    def of(
-        cls, sequences: Iterable[Sequence[str]], log_probabilities: Iterable[np.ndarray], modality: Modality | str
-    ) -> Self:
-        """Average log-probabilities, (tokens,) for each sequence; those of rare tokens are shrunk to the mean of all."""
-        found: dict[Event, list[float]] = defaultdict(list)
-        for tokens, values in zip(sequences, log_probabilities, strict=True):
-            for event, value in zip(_events(tokens, Modality(modality), order=0), values, strict=True):
-                found[event].append(float(value))
-        mean = float(np.mean(list(chain.from_iterable(found.values()))))
-        means = {event: (sum(values) + _OWN * mean) / (len(values) + _OWN) for event, values in found.items()}
-        return cls(modality, {event: round(value, 4) for event, value in ({_ANY: mean} | means).items()})
-
-    def log_probability(self, tokens: Sequence[str]) -> float:
-        """Return the mean over a sequence's tokens of what is usual for them, in nats.
-
-        >>> usual = UsualModel.of([list("AAC")], [np.array([-1.0, -1.0, -4.0])], Modality.AMINO_ACID)
-        >>> usual.log_probability("AC") > usual.log_probability("CC")
-        True
-        """
-        events = _events(tokens, self.modality, order=0)
-        return float(np.mean([self.means.get(event, self.means[_ANY]) for event in events]))
-
-
-def _events(tokens: Sequence[str], modality: Modality, order: int | None = None) -> Iterator[Event]:
-    order, places = _ORDER[modality] if order is None else order, _PLACES.get(modality, 1)
+def _events(tokens: Sequence[str], modality: Modality) -> Iterator[Event]:
+    order, places = _ORDER[modality], _PLACES.get(modality, 1)
     if modality is Modality.SMILES:
         tokens = [_RING_CLOSURE if token.isdigit() or token.startswith("%") else token for token in tokens]
     padded = [*[""] * order, *tokens]

@@ -13,7 +13,7 @@ import numpy as np
 
 from lobster.constants import Modality
 from lobster.scoring.environments import Environments
-from lobster.scoring.null_model import NullModel, UsualModel
+from lobster.scoring.null_model import NullModel
 from lobster.sequences import _detect_modality, normal_form, read_sequences
 
 if TYPE_CHECKING:  # an encoder brings torch with it, which worker processes of oracles do without
@@ -27,8 +27,9 @@ MEASURES = (NATURALNESS, ENVIRONMENTS, TYPICALITY)
 _READ = {Modality.SMILES: 2000, Modality.AMINO_ACID: 300, Modality.NUCLEOTIDE: 200}
 _COUNTED = {Modality.SMILES: 100_000, Modality.AMINO_ACID: 5_000, Modality.NUCLEOTIDE: 3_000}
 _RARE = 1e-4  # events and environments of a smaller share of the sequences are not kept
-# Quantile of what the tokens of a real sequence usually gain over the null model, which is as much as they are credited with.
-_CREDITED = {Modality.SMILES: 0.25, Modality.AMINO_ACID: 0.1, Modality.NUCLEOTIDE: 0.75}
+# Quantile of what the null model makes of real sequences, above which it counts against a sequence: what is stranger to
+# it gains nothing.
+_FORESEEN = {Modality.SMILES: 0.75, Modality.AMINO_ACID: 0.5, Modality.NUCLEOTIDE: 0.5}
 _FULL = 0.9  # quantile from which on more is not better: what real sequences hardly reach is no sign of being real
 _LOWEST = 0.005  # quantile of real sequences where a floor lies …
 _MARGIN = (
@@ -78,11 +79,11 @@ class Scale:
 class ModalityReference:
     """What an encoder finds of the real sequences of a modality.
 
-    With s̄ the mean over a sequence's tokens of −log p(token | rest), its surprise, n̄ that of the null model, and ū what the
-    encoder usually has of the same tokens in real sequences, in nats:
+    With s̄ the mean over a sequence's tokens of −log p(token | rest), its surprise, and n̄ that of the null model, in nats:
 
-    - ``naturalness``: the gain min(n̄ − s̄, ū − s̄ + g) on the reference's `Scale`; g is what ū usually gains over n̄. So a sequence
-      gains nothing by common tokens or by few of them, nor by being stranger than real ones are.
+    - ``naturalness``: the gain min(n̄, n) − s̄ over the null model, on the reference's `Scale`; n is the median of n̄ in
+      the reference, of SMILES its lower quartile. So a sequence loses by being more foreseeable than most real ones, and
+      gains nothing by being stranger than they are.
     - ``environments``, of SMILES: how common the surroundings of its atoms are in the reference, on its scale.
     - ``typicality``: 1 where s̄, the surprise in all and the number of tokens are no less than almost all real sequences have;
       below that the worst of the three, as a share of its floor, to the power of 8, and 0.01 at least.
@@ -91,8 +92,7 @@ class ModalityReference:
 
     Attributes:
         null: The null model.
-        usual: What the encoder usually has of each token.
-        credit: g, in nats a token.
+        usual_null: −n: what it makes of a token of usual sequences.
         gain: The scale of the gain.
         floors: Least surprise of a token, surprise in all (nats), and tokens.
         probe: A sequence, the mean log-probability that the encoder has given it, and of SMILES its commonness, else 0: another
@@ -101,8 +101,7 @@ class ModalityReference:
     """
 
     null: NullModel
-    usual: UsualModel
-    credit: float
+    usual_null: float
     gain: Scale
     floors: tuple[float, float, float]
     probe: tuple[str, float, float]
@@ -118,7 +117,7 @@ class ModalityReference:
             log_probabilities: Of each token, given the rest, (tokens,), in nats.
         """
         tokens, log_p = _without_start(self.null.modality, tokens, log_probabilities)
-        gain = _gain(self.null, self.usual, self.credit, tokens, log_p)
+        gain = _gain(self.null, self.usual_null, tokens, log_p)
         reached = _reached(log_p)
         ratios = [
             max(value, 0.0) / floor if floor > 0 else 1.0 for value, floor in zip(reached, self.floors, strict=True)
@@ -214,15 +213,12 @@ def _read(encoder: "Encoder", modality: Modality, sequences: Sequence[str], seed
     null = NullModel.of(encoder.tokens(normal, modality), modality, least)
     pairs = zip(encoder.tokens(read, modality), filter(len, found), strict=True)
     own = [_without_start(modality, *pair) for pair in pairs]
-    usual = UsualModel.of([tokens for tokens, _ in own], [log_p for _, log_p in own], modality)
-    gains = [usual.log_probability(t) - null.log_probability(t) for t, _ in own]
-    credit = float(np.quantile(gains, _CREDITED[modality]))
+    usual = float(np.quantile([null.log_probability(t) for t, _ in own], _FORESEEN[modality]))
     environments = Environments.of(normal, least) if modality is Modality.SMILES else None
     part = ModalityReference(
         null=null,
-        usual=usual,
-        credit=credit,
-        gain=Scale.of([_gain(null, usual, credit, *pair) for pair in own]),
+        usual_null=usual,
+        gain=Scale.of([_gain(null, usual, *pair) for pair in own]),
         floors=tuple(_floor(column) for column in np.array([_reached(p) for _, p in own]).T),  # type: ignore[arg-type]
         probe=_probe(encoder, modality, _probe_sequence(encoder, modality, read), environments),
         environments=environments,
@@ -250,9 +246,9 @@ def _without_start(modality: Modality, tokens: Sequence[str], values: np.ndarray
     return (tokens[1:], values[1:]) if starts else (tokens, values)
 
 
-def _gain(null: NullModel, usual: UsualModel, credit: float, tokens: Sequence[str], log_p: np.ndarray) -> float:
-    """Return what a sequence gains over the null model, but no more than its tokens' credit and what it has beyond the usual."""
-    return float(log_p.mean()) - max(null.log_probability(tokens), usual.log_probability(tokens) - credit)
+def _gain(null: NullModel, usual: float, tokens: Sequence[str], log_p: np.ndarray) -> float:
+    """Return what a sequence gains over the null model, which foresees it no less than usual sequences."""
+    return float(log_p.mean()) - max(null.log_probability(tokens), usual)
 
 
 def _reached(log_p: np.ndarray) -> tuple[float, float, float]:
@@ -279,8 +275,7 @@ def _modality_of(sequences: Sequence[str], file: str | Path) -> Modality:
 def _to_json(part: ModalityReference) -> dict[str, Any]:
     written: dict[str, Any] = {
         "probe": part.probe,
-        "usual": {" ".join(event): mean for event, mean in part.usual.means.items()},
-        "credit": part.credit,
+        "usual_null": part.usual_null,
         "gain": asdict(part.gain),
         "floors": part.floors,
         "null": {" ".join(event): count for event, count in part.null.counts.items()},
@@ -294,8 +289,7 @@ def _to_json(part: ModalityReference) -> dict[str, Any]:
 def _from_json(modality: Modality, written: Mapping[str, Any]) -> ModalityReference:
     part = ModalityReference(
         null=NullModel(modality, {tuple(event.split(" ")): count for event, count in written["null"].items()}),
-        usual=UsualModel(modality, {tuple(event.split(" ")): mean for event, mean in written["usual"].items()}),
-        credit=written["credit"],
+        usual_null=written["usual_null"],
         gain=Scale(**written["gain"]),
         floors=tuple(written["floors"]),
         probe=tuple(written["probe"]),

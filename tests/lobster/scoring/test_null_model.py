@@ -3,11 +3,10 @@
 import math
 import random
 
-import numpy as np
 import pytest
 
 from lobster.constants import Modality
-from lobster.scoring.null_model import NullModel, UsualModel
+from lobster.scoring.null_model import NullModel
 
 RESIDUES = "ACDEFGHIKLMNPQRSTVWY"
 
@@ -54,14 +53,3 @@ def test_the_places_of_a_codon_are_counted_apart():
 
 def test_rare_events_can_be_left_out():
     assert NullModel.of(["AAC"], Modality.AMINO_ACID, least=2).counts == {("0", "A"): 2}
-
-
-def test_a_token_is_worth_what_it_is_worth_in_real_sequences():
-    rng = np.random.default_rng(0)
-    sequences = [list("".join(rng.choice(list("ALGW"), 40, p=[0.4, 0.3, 0.25, 0.05]))) for _ in range(200)]
-    foretold = [np.array([-4.0 if token == "W" else -2.0 for token in tokens]) for tokens in sequences]
-    usual = UsualModel.of(sequences, foretold, Modality.AMINO_ACID)
-    for tokens in ("AAAA", "AWAW", "WWWW"):  # rare ones have more surprise, and are expected to
-        own = np.mean([-4.0 if token == "W" else -2.0 for token in tokens])
-        assert usual.log_probability(list(tokens)) == pytest.approx(own, abs=0.1)
-    assert usual.log_probability(["?"]) == pytest.approx(np.concatenate(foretold).mean(), abs=1e-4)

@@ -347,7 +347,12 @@ def test_a_whole_reward_uses_what_is_kept(tiny_ume, place):
 
 def beside(function, *arguments) -> multiprocessing.Process:
     """Start a process of a training: a fork, which need not import everything again."""
-    process = multiprocessing.get_context("fork").Process(target=function, args=arguments)
+
+    def train():
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has what it runs in the background ignore it
+        function(*arguments)
+
+    process = multiprocessing.get_context("fork").Process(target=train)
     process.start()
     return process
 
@@ -364,10 +369,8 @@ def test_an_end_leaves_no_processes_and_what_was_said_is_kept(place, how):
             break
         time.sleep(0.1)
     time.sleep(1.5)  # what was said is written once a second
-    for _ in range(10):  # as a person does whose Ctrl-C was lost in a library's callback
-        if training.is_alive():
-            os.kill(training.pid, how)
-            training.join(10)
+    os.kill(training.pid, how)
+    training.join(30)
     assert training.exitcode
     assert len(log("pids")) == 4
     assert gone(list(map(int, log("pids"))))

@@ -1,9 +1,18 @@
 """What several verbs share: the shape of their help, and quiet libraries."""
 
 import argparse
+from importlib import import_module
 from typing import Any
 
 MODALITIES = ("SMILES", "amino_acid", "nucleotide")
+
+# A shell's way to a FASTA file of sixty proteins like ubiquitin.
+FAMILY = r"""
+awk 'BEGIN { w = "MQIFVKTLTGKTITLEVEPSDTIENVKAKIQDKEGIPPDQQRLIFAGKQLEDGRTLSDYNIQKESTLHLVLRLRGG"
+  print ">ubiquitin\n" w; for (n = 1; n < 60; n++) { s = w; for (k = 0; k < 25; k++) { p = 1 + int(rand() * 76)
+  s = substr(s, 1, p - 1) substr("ACDEFGHIKLMNPQRSTVWY", 1 + int(rand() * 20), 1) substr(s, p + 1) }
+  print ">relative" n "\n" s } }' > database.fasta
+"""
 
 
 def verb_parser(verb: str, what: str, example: str, **more: Any) -> argparse.ArgumentParser:
@@ -35,6 +44,19 @@ def passed_on(verb: str, what: str, example: str) -> argparse.ArgumentParser:
     return made
 
 
-def asks_for_help(words: list[str]) -> bool:
-    """Say whether a verb's help is wanted."""
-    return not words or "-h" in words or "--help" in words
+def pass_on(made: argparse.ArgumentParser, words: list[str], module: str, *command: str, **more: Any) -> None:
+    """Let another module's `main` do a verb's work; its own list of arguments follows the verb's help.
+
+    Args:
+        made: The verb's parser (`passed_on`).
+        words: The command line behind the verb.
+        module: Whose ``main`` is called, with the words behind ``command``.
+        command: What stands before them.
+        more: Further arguments of it.
+    """
+    if not words or {"-h", "--help"} & {*words}:
+        made.print_help()
+        print("\narguments:")
+        words = ["--help"]
+    quiet()
+    import_module(module).main([*command, *words], **more)

@@ -2,7 +2,7 @@
 
 import argparse
 
-from lobster.cli.common import asks_for_help, passed_on, quiet
+from lobster.cli.common import pass_on, passed_on
 
 EXAMPLE = r"""
 printf 'mutant,score\nM1A,0.1\nQ2E,0.9\nI3P,0.2\nF4L,0.7\n' > scan.csv
@@ -17,11 +17,4 @@ def parser() -> argparse.ArgumentParser:
 
 def run(words: list[str]) -> None:
     """Do it."""
-    if asks_for_help(words):
-        parser().print_help()
-        print("\narguments:")
-        words = ["--help"]
-    quiet()
-    from lobster.evaluation.__main__ import main
-
-    main(["mutants", *words], prog="lobster evaluate")
+    pass_on(parser(), words, "lobster.evaluation.__main__", "mutants", prog="lobster evaluate")

@@ -1,4 +1,4 @@
-"""Guards that stop a run which goes bad, and keep its best policy."""
+"""What ends a run before its last step: a guard against one that goes bad, which keeps its best policy, and a budget."""
 
 import logging
 import math
@@ -9,6 +9,8 @@ from typing import Any
 
 from transformers import TrainerCallback
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
+
+from lobster.rl_training.top_sequences import TopSequences
 
 logger = logging.getLogger(__name__)
 
@@ -137,3 +139,24 @@ class RunGuard(TrainerCallback):
         self.reason = f"stopped at step {state.global_step}: {what} for {self.patience} steps; {end}"
         if state.is_world_process_zero:
             logger.warning(self.reason)
+
+
+class ScoringBudget(TrainerCallback):
+    """Ends a run when its budget of distinct scored sequences is spent."""
+
+    def __init__(self, top_sequences: TopSequences, budget: int):
+        self.top_sequences, self.budget = top_sequences, budget
+
+    @property
+    def spent(self) -> bool:
+        """Whether nothing is left of it."""
+        return self.top_sequences.unique >= self.budget
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if self.spent:
+            control.should_training_stop = True
+            if state.is_world_process_zero:
+                logger.warning(
+                    "stopped at step %d: %d distinct sequences are scored, the scoring_budget is %d",
+                    *(state.global_step, self.top_sequences.unique, self.budget),
+                )

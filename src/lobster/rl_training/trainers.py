@@ -49,13 +49,13 @@ from lobster.rl_training.advantages import without_outliers
 from lobster.rl_training.checked_rewards import checked, raise_faults
 from lobster.rl_training.checks import as_dataset, check_batches, check_dataset, check_prompts
 from lobster.rl_training.diversity import DiversityMemory
-from lobster.rl_training.guards import RunGuard
+from lobster.rl_training.guards import RunGuard, ScoringBudget
 from lobster.rl_training.interruption import Interruption
+from lobster.rl_training.model_card import model_card
 from lobster.rl_training.recording import RunRecorder
 from lobster.rl_training.reward_functions import References, Scoring, Temperature, UmeReward, create_ume_reward_wrapper
 from lobster.rl_training.run_file import trl_arguments
 from lobster.rl_training.run_settings import compare_settings, run_settings, save_settings
-from lobster.rl_training.top_sequences import TopSequences
 from lobster.scoring.components import nearest
 from lobster.sequences import SmilesOptions
 
@@ -79,47 +79,6 @@ _TRAINER_FIELDS = frozenset(inspect.signature(GRPOTrainer).parameters) - {
     "train_dataset",
     "eval_dataset",
 }
-
-_CARD = """---
-library_name: transformers
-pipeline_tag: text-generation
-tags:{tags}{dataset}
----
-
-# {name}
-
-A language model of molecules: {start}, reinforced by GRPO with a reward from a UME.
-{steps} steps of {batch} completions, learning rate {learning_rate:g}, beta {beta:g}, scale_rewards {scale_rewards}.
-
-```python
-from lobster.evaluation import sample
-from transformers import AutoModelForCausalLM, AutoTokenizer
-
-model, tokenizer = (auto.from_pretrained("path/to/{name}") for auto in (AutoModelForCausalLM, AutoTokenizer))
-print(sample(model, tokenizer, count=10))
-```
-"""
-
-
-class _Budget(TrainerCallback):
-    """Ends a run when its budget of distinct scored sequences is spent."""
-
-    def __init__(self, top_sequences: TopSequences, budget: int):
-        self.top_sequences, self.budget = top_sequences, budget
-
-    @property
-    def spent(self) -> bool:
-        """Whether nothing is left of it."""
-        return self.top_sequences.unique >= self.budget
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if self.spent:
-            control.should_training_stop = True
-            if state.is_world_process_zero:
-                logger.warning(
-                    "stopped at step %d: %d distinct sequences are scored, the scoring_budget is %d",
-                    *(state.global_step, self.top_sequences.unique, self.budget),
-                )
 
 
 class _Remember(TrainerCallback):
@@ -214,7 +173,7 @@ class UmeGRPOTrainer(GRPOTrainer):
         for callback in self.callback_handler.callbacks:
             if isinstance(callback, RunGuard) and callback.reason:
                 return callback.reason
-            if isinstance(callback, _Budget) and callback.spent:
+            if isinstance(callback, ScoringBudget) and callback.spent:
                 return f"the scoring_budget of {callback.budget} is spent"
         return f"step {self.state.global_step} of {self.state.max_steps}"
 
@@ -222,7 +181,7 @@ class UmeGRPOTrainer(GRPOTrainer):
         """Say whether a checkpoint is the end of its run; if so, load it."""
         state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
         self.ume_reward.load(checkpoint)
-        spent = any(isinstance(call, _Budget) and call.spent for call in self.callback_handler.callbacks)
+        spent = any(isinstance(call, ScoringBudget) and call.spent for call in self.callback_handler.callbacks)
         epochs = self.args.num_train_epochs == state.num_train_epochs
         steps = self.args.max_steps if self.args.max_steps > 0 else state.max_steps if epochs else float("inf")
         if state.global_step < steps and not spent:
@@ -265,22 +224,9 @@ class UmeGRPOTrainer(GRPOTrainer):
         """Write a card about a policy of molecules (TRL's own asks it about time machines)."""
         if not self.is_world_process_zero():
             return
-        args: Any = self.args
-        name = model_name or Path(str(args.output_dir)).name
-        model: Any = self.model
-        start = Path(model.config._name_or_path or "a model in memory").name
         labels = [tags] if isinstance(tags, str) else tags or []
-        card = _CARD.format(
-            name=name,
-            start=start,
-            steps=self.state.global_step,
-            batch=args.per_device_train_batch_size * args.world_size * args.gradient_accumulation_steps,
-            beta=args.beta,
-            learning_rate=args.learning_rate,
-            scale_rewards=args.scale_rewards,
-            tags="".join(f"\n- {tag}" for tag in ["trl", "grpo", "lobster", *labels]),
-            dataset=f"\ndatasets:\n- {dataset_name}" if dataset_name else "",
-        )
+        args: Any = self.args
+        card = model_card(self.model, args, self.state.global_step, model_name, dataset_name, labels)
         (Path(str(args.output_dir)) / "README.md").write_text(card)
 
 
@@ -392,7 +338,7 @@ def create_ume_grpo_trainer(
     if watch is not None:
         callbacks.append(watch)
     if scoring_budget is not None:
-        callbacks.append(_Budget(reward.top_sequences, scoring_budget))
+        callbacks.append(ScoringBudget(reward.top_sequences, scoring_budget))
     several_rewards = isinstance(reward_funcs, (list, tuple))
     others = reward_funcs if several_rewards else [] if reward_funcs is None else [reward_funcs]
     arguments = {

@@ -32,10 +32,9 @@ _RARE = 1e-4  # events and environments of a smaller share of the sequences are 
 _FORESEEN = {Modality.SMILES: 0.75, Modality.AMINO_ACID: 0.5, Modality.NUCLEOTIDE: 0.5}
 _FULL = 0.9  # quantile from which on more is not better: what real sequences hardly reach is no sign of being real
 _LOWEST = 0.005  # quantile of real sequences where a floor lies …
-_MARGIN = (
-    0.25  # … and how much lower, in parts of its logarithmic distance to the median, where few sequences are read:
-)
-_FEW = 400  # as many; of more, whose tail is known better, as much less
+# … and how much lower, in parts of its logarithmic distance to the median: of up to `_FEW` sequences that were read, of more as
+# much less, whose tail is known better.
+_MARGIN, _FEW = 0.25, 400
 _STEEPNESS = 8  # power of how far below a floor a sequence is
 _LEAST = 0.01  # of a typicality: any molecule is better than none
 # What an encoder is known again by: aspirin, and the first letters of ubiquitin and of the gene of human insulin.

@@ -10,8 +10,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from lobster.constants import Modality
 from lobster.model.configuration import SIZES, UmeConfig
-from lobster.pretraining.adaptation import AdaptArguments, adapt
-from lobster.pretraining.policy import train_policy
+from lobster.pretraining.policy import PolicyArguments, train_policy
 from lobster.pretraining.publish import publish
 from lobster.pretraining.run import CorpusArguments, RunArguments
 from lobster.pretraining.ume import train_ume
@@ -102,10 +101,11 @@ def main(arguments: list[str]) -> None:
             [wanted] = _parse(rest, RelativesArguments)
             write_relatives(wanted)
         case ["adapt", *rest]:
+            from lobster.pretraining.adaptation import AdaptArguments, adapt
+
             adapt(*_parse(rest, AdaptArguments))
         case ["policy", *rest]:
-            corpus, run = _parse(rest, CorpusArguments, RunArguments)
-            train_policy(corpus, run)
+            train_policy(*_parse(rest, PolicyArguments, CorpusArguments, RunArguments))
         case ["reference", *rest]:
             [real] = _parse(rest, ReferenceArguments)
             write_reference(real.ume, {m: f for m in Modality if (f := getattr(real, m.value.lower()))})

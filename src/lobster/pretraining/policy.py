@@ -6,7 +6,9 @@ SMILES are split atom-wise, proteins by letter and nucleotides by codon, so that
 import re
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 import torch
@@ -39,6 +41,24 @@ PATTERNS = {
     Modality.AMINO_ACID: r"[\s\S]",
     Modality.NUCLEOTIDE: r"[ACGTacgt]{3}|[\s\S]",
 }
+
+
+@dataclass
+class PolicyArguments:
+    """Which policy to train, and on which spellings."""
+
+    width: int = field(default=256, metadata={"help": "width of a new policy, a multiple of 32"})
+    layers: int = field(default=4, metadata={"help": "layers of a new policy"})
+    randomised: float = field(
+        default=0.0,
+        metadata={"help": "share of the SMILES that are learned in a random spelling (Arús-Pous et al., 2019)"},
+    )
+
+    def __post_init__(self) -> None:
+        if self.width < 32 or self.width % 32 or self.layers < 1:
+            raise ValueError(f"width is {self.width}, layers {self.layers}: expected a multiple of 32, and at least 1")
+        if not 0 <= self.randomised <= 1:
+            raise ValueError(f"randomised is {self.randomised}: expected a share, from 0 to 1")
 
 
 def policy_tokenizer(tokens: Sequence[str], modality: Modality) -> PreTrainedTokenizerFast:
@@ -103,14 +123,13 @@ def usable(ids: Sequence[int], unknown: int) -> bool:
     return len(ids) <= MAX_LENGTH - 2 and unknown not in ids
 
 
-def train_policy(corpus: CorpusArguments, run: RunArguments, width: int = 256, layers: int = 4) -> None:
+def train_policy(policy: PolicyArguments, corpus: CorpusArguments, run: RunArguments) -> None:
     """Train a policy on one modality, anew or from ``run.start`` with its vocabulary, and save it in ``run.output_dir``.
 
     Args:
+        policy: The size of a new policy, and the spellings of SMILES.
         corpus: Which sequences; of one modality. Those with rare tokens or more than `MAX_LENGTH` are left out.
         run: Everything about the run.
-        width: Width of a new policy.
-        layers: Layers of a new policy.
 
     Raises:
         CorpusError: No file or several were named, or one leaves nothing to train on.
@@ -128,9 +147,11 @@ def train_policy(corpus: CorpusArguments, run: RunArguments, width: int = 256, l
     else:
         [(modality, file)] = files.items()
         tokenizer = policy_tokenizer(vocabulary(read_sequences(file), modality), modality)
-        model = _new_policy(tokenizer, width, layers)
+        model = _new_policy(tokenizer, policy)
 
     def tokenize(modality: Modality, sequences: list[str]) -> list[list[int]]:
+        if modality is Modality.SMILES and policy.randomised:
+            sequences = [_respelled(smiles, policy.randomised, run.seed) for smiles in sequences]
         rows = tokenizer(sequences, add_special_tokens=False, verbose=False).input_ids
         return [ids if usable(ids, tokenizer.unk_token_id) else [] for ids in rows]
 
@@ -139,14 +160,22 @@ def train_policy(corpus: CorpusArguments, run: RunArguments, width: int = 256, l
     tokenizer.save_pretrained(run.output_dir)
 
 
-def _new_policy(tokenizer: PreTrainedTokenizerFast, width: int, layers: int) -> LlamaForCausalLM:
+def _respelled(smiles: str, share: float, seed: int) -> str:
+    """Return a SMILES, or a share of them in a random spelling; which, and how, follows from the SMILES itself."""
+    from lobster.sequences.chemistry import random_spelling
+
+    draw = crc32(smiles.encode(), seed)
+    return random_spelling(smiles, draw % 2**31) if draw < share * 2**32 else smiles
+
+
+def _new_policy(tokenizer: PreTrainedTokenizerFast, policy: PolicyArguments) -> LlamaForCausalLM:
     return LlamaForCausalLM(
         LlamaConfig(
             vocab_size=len(tokenizer),
-            hidden_size=width,
-            intermediate_size=3 * width,
-            num_hidden_layers=layers,
-            num_attention_heads=width // 32,
+            hidden_size=policy.width,
+            intermediate_size=3 * policy.width,
+            num_hidden_layers=policy.layers,
+            num_attention_heads=policy.width // 32,
             max_position_embeddings=MAX_LENGTH,
             bos_token_id=tokenizer.bos_token_id,
             eos_token_id=tokenizer.eos_token_id,

@@ -163,6 +163,7 @@ def train(
     model.train()
     with told_when_interrupted(folder, lambda: step, RESUME), told_when_full(folder, how=RESUME):
         for inputs in loader:
+            speed.count(inputs)  # on the CPU: counting on a GPU would wait for it at every step
             inputs = {name: tensor.to(device, non_blocking=True) for name, tensor in inputs.items()}
             for group in optimizer.param_groups:
                 group["lr"] = run.learning_rate * _schedule(step, run)
@@ -174,7 +175,6 @@ def train(
             optimizer.zero_grad()
             step += 1
             losses.append(loss.detach())
-            speed.count(inputs)
             last = step == run.max_steps
             saving = last or step % run.save_steps == 0
             if saving or step % run.logging_steps == 0:

@@ -136,6 +136,20 @@ def _without_labels(mol: Any, isotopes: bool) -> Any:
     return mol
 
 
+def random_spelling(smiles: str, seed: int = 0) -> str:
+    """Return a SMILES of the same molecule that starts at a random atom and walks at random; itself, of what is none.
+
+    >>> {canonical_smiles(random_spelling("Cc1ccccc1O", seed)) for seed in range(9)}
+    {'Cc1ccccc1O'}
+    """
+    mol = parse_smiles(smiles)
+    if mol is None:
+        return smiles
+    from rdkit import Chem
+
+    return Chem.MolToRandomSmilesVect(mol, 1, randomSeed=seed)[0]
+
+
 def unlabelled(smiles: str) -> str:
     """Return a SMILES without isotopes, atom maps and explicit hydrogens, for measures that they would mislead."""
     if not _LABELS.search(smiles):

@@ -19,12 +19,13 @@ from lobster.constants import Modality
 from lobster.model import Ume, UmeConfig, UmeForMaskedLM
 from lobster.model.checkpoints import assets
 from lobster.pretraining.__main__ import main
-from lobster.pretraining.corpus import CorpusError
+from lobster.pretraining.corpus import CorpusError, TokenCorpus
 from lobster.pretraining.initialization import OFFSETS, count_codons, look_at_neighbours
 from lobster.pretraining.policy import MAX_LENGTH, CausalCollator, policy_tokenizer, usable, vocabulary
 from lobster.pretraining.run import Speed
 from lobster.pretraining.ume import MaskingCollator
 from lobster.sequences import SequenceFileError
+from lobster.sequences.chemistry import canonical_smiles
 from lobster.tokenization import make_tokenizer
 
 MASK, PAD, CLS, EOS = 8, 6, 2, 4
@@ -116,6 +117,28 @@ def test_heads_of_a_new_ume_look_at_their_offsets(seed: int):
         attention = (q @ k.mT / 8).softmax(-1)[0, :, 60]
     assert (attention.argmax(-1) - 60).tolist() == list(OFFSETS)
     assert attention.max(-1).values.min() > 0.6
+
+
+def test_a_share_of_the_smiles_is_learned_in_a_random_spelling(tmp_path: Path):
+    """Which ones, and how, follows from the molecule, so that a resumed run reads the same; the molecules stay."""
+    molecules = [f"CC(C)C(=O)N{'C' * n}c1ccccc1" for n in range(1, 40)]
+    (tmp_path / "smiles.txt").write_text("\n".join(molecules))
+    settings = "--randomised 0.5 --width 32 --layers 1 --max_steps 1 --batch_tokens 4096 --device cpu"
+    learned = []
+    for name in ("one", "two"):
+        main(["policy", "--smiles", f"{tmp_path}/smiles.txt", "--output_dir", f"{tmp_path}/{name}", *settings.split()])
+        corpus = TokenCorpus.load(tmp_path / name / "cache" / "SMILES")
+        tokenizer = AutoTokenizer.from_pretrained(tmp_path / name)
+        learned.append({tokenizer.decode(corpus[i]) for i in range(len(corpus))})
+    assert learned[0] == learned[1]
+    assert {canonical_smiles(s) for s in learned[0]} <= {canonical_smiles(s) for s in molecules}
+    assert 0.2 < len(learned[0] - set(molecules)) / len(learned[0]) < 0.8
+
+
+@pytest.mark.parametrize(("flag", "value"), [("width", "33"), ("layers", "0"), ("randomised", "1.5")])
+def test_what_no_policy_can_have_is_refused(tmp_path: Path, flag: str, value: str):
+    with pytest.raises(ValueError, match=f"{flag}.*expected"):
+        main(["policy", "--output_dir", str(tmp_path), f"--{flag}", value])
 
 
 def test_policy_tokenizer_starts_a_prompt_and_joins_an_answer():

@@ -2,6 +2,8 @@
 
 import math
 import pickle
+import subprocess
+import sys
 import warnings
 
 import pytest
@@ -483,3 +485,15 @@ def test_a_pause_remembers_nothing(tiny_ume):
     assert (len(reward.diversity), reward.top_sequences.unique) == (1, 1)
     again, first = reward(completions=[ether, other])
     assert again == 0 < first
+
+
+def test_a_reward_function_of_ones_own_loop_does_not_import_trl():
+    code = (
+        "import sys, lobster.rl_training as r\n"
+        "r.UmeRewardFunction, r.DiversityMemory\n"
+        "assert not {'trl', 'datasets', 'matplotlib'} & set(sys.modules)\n"
+        "assert r.UmeGRPOTrainer.__mro__[1].__module__.startswith('trl')\n"
+        "assert all(getattr(r, name) for name in r.__all__) and not hasattr(r, 'nothing')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -74,11 +74,11 @@ def test_your_own_prompts(tmp_path, name, content):
         (["--max_steps"], "has no value"),
         (
             ["--ume", "no-such-ume"],
-            "not a model that ships (coding-policy-3M, protein-policy-3M, smiles-policy-3M, ume-mini-base-12M, ume-nano-base-3M)",
+            "not a model that ships (coding-policy-3M, protein-policy-3M, smiles-policy-3M, smiles-policy-7M, ume-mini-base-12M, ume-nano-base-3M)",
         ),
         (
             ["--model_path", "no-such-policy"],
-            "not a model that ships (coding-policy-3M, protein-policy-3M, smiles-policy-3M, ume-mini-base-12M, ume-nano-base-3M)",
+            "not a model that ships (coding-policy-3M, protein-policy-3M, smiles-policy-3M, smiles-policy-7M, ume-mini-base-12M, ume-nano-base-3M)",
         ),
         (["--resume"], "no whole checkpoint"),
     ],

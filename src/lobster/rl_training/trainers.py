@@ -30,6 +30,7 @@ from typing import Any, TypeVar
 
 import torch
 from datasets import Dataset
+from torch.utils.data import Sampler
 from transformers import PreTrainedModel, TrainerCallback, TrainerState
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, TrainOutput
 from trl import GRPOConfig, GRPOTrainer
@@ -98,8 +99,8 @@ class _Remember(TrainerCallback):
 class UmeGRPOTrainer(GRPOTrainer):
     """TRL's `GRPOTrainer` whose checkpoints hold what the reward remembers, and whose evaluations leave that alone.
 
-    A failure is no louder than `without_outliers` lets it be. Of TRL's private methods it overrides
-    `_generate_and_score_completions`.
+    A failure is no louder than `without_outliers` lets it be, and a resumed run takes its prompts in the order of an unbroken
+    one. Of TRL's private methods it overrides `_generate_and_score_completions` and `_get_train_sampler`.
 
     Args:
         args, kwargs: As of `trl.GRPOTrainer`.
@@ -122,6 +123,7 @@ class UmeGRPOTrainer(GRPOTrainer):
         self.ume_reward, self.recorder = ume_reward, recorder
         self.overwrite_output_dir = overwrite_output_dir
         self._interruption = Interruption()
+        self._epochs_before = 0  # that the checkpoint has seen which is gone on from
         super().__init__(*args, **kwargs)
         self.add_callback(recorder)
         self.add_callback(_Remember(self))
@@ -156,6 +158,7 @@ class UmeGRPOTrainer(GRPOTrainer):
             return TrainOutput(self.state.global_step, 0.0, {})
         if start is not None:
             compare_settings(start, self.settings(), self.model, self.is_world_process_zero())
+        self._epochs_before = 0 if start is None else int(_state_of(start).epoch or 0)
         self.recorder.begin(folder, start)
         policy: Any = self.model
         size = sum(p.numel() * p.element_size() for p in policy.parameters() if p.requires_grad)
@@ -179,7 +182,7 @@ class UmeGRPOTrainer(GRPOTrainer):
 
     def _had_ended(self, checkpoint: Path) -> bool:
         """Say whether a checkpoint is the end of its run; if so, load it."""
-        state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
+        state = _state_of(checkpoint)
         self.ume_reward.load(checkpoint)
         spent = any(isinstance(call, ScoringBudget) and call.spent for call in self.callback_handler.callbacks)
         epochs = self.args.num_train_epochs == state.num_train_epochs
@@ -201,6 +204,12 @@ class UmeGRPOTrainer(GRPOTrainer):
         others = [name for name in self.reward_func_names if name != self.ume_reward.__name__]
         args: Any = self.args
         return run_settings(args, self.ume_reward, others, prompts)
+
+    def _get_train_sampler(self, dataset: Dataset | None = None) -> Sampler:
+        sampler = super()._get_train_sampler(dataset)
+        for _ in range(self._epochs_before):  # each draws an order of its own from a generator that no checkpoint holds
+            next(iter(sampler), None)
+        return sampler
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         batch = super()._generate_and_score_completions(inputs)
@@ -228,6 +237,10 @@ class UmeGRPOTrainer(GRPOTrainer):
         args: Any = self.args
         card = model_card(self.model, args, self.state.global_step, model_name, dataset_name, labels)
         (Path(str(args.output_dir)) / "README.md").write_text(card)
+
+
+def _state_of(checkpoint: Path) -> TrainerState:
+    return TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
 
 
 def create_ume_grpo_trainer(
@@ -417,7 +430,12 @@ def train_ume_grpo(
     resolved = resolve_device(device)
     if resolved.type == "cpu":
         trainer.setdefault("use_cpu", True)
-    ume = ume_model_path if isinstance(ume_model_path, Encoder) else load_encoder(ume_model_path, device=resolved)
+    train_dataset = as_dataset(train_dataset, "train_dataset")
+    if isinstance(ume_model_path, Encoder):
+        ume = ume_model_path
+    else:  # one whose vocabulary could write several modalities reads that of the completions
+        asked = _modalities(train_dataset)
+        ume = load_encoder(ume_model_path, asked[0] if len(asked) == 1 else None, resolved)
     built = create_ume_grpo_trainer(model_path, ume.to(resolved), train_dataset, eval_dataset, output_dir, **trainer)
     built.train(resume_from_checkpoint=resume_from_checkpoint)
     with told_when_full(output_dir):
@@ -450,11 +468,15 @@ def check_keywords(grpo: Mapping[str, Any]) -> None:
         raise TypeError(f"unknown parameter {name!r}: {nearest(name, known)}")
 
 
+def _modalities(dataset: Any) -> list[Modality]:
+    """Return the modalities that prompts ask for; none where they do not say."""
+    says = isinstance(dataset, Dataset) and "modality" in dataset.column_names
+    return [Modality(name) for name in dataset.unique("modality") if name] if says else []
+
+
 def _beta(dataset: Any) -> float:
     """Return the greatest `BETA` of the modalities that prompts ask for; where they do not say, that of SMILES."""
-    says = isinstance(dataset, Dataset) and "modality" in dataset.column_names
-    asked = [BETA[Modality(name)] for name in dataset.unique("modality") if name] if says else []
-    return max(asked, default=BETA[Modality.SMILES])
+    return max((BETA[modality] for modality in _modalities(dataset)), default=BETA[Modality.SMILES])
 
 
 def _chosen(choice: Any, make: Callable[..., Part], name: str) -> Part | None:

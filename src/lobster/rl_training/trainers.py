@@ -25,8 +25,9 @@ import inspect
 import logging
 import shutil
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from datasets import Dataset
@@ -39,6 +40,7 @@ from lobster.constants import LongSequences, Modality
 from lobster.device import resolve_device
 from lobster.model import Encoder, load_encoder
 from lobster.model.policies import policy_to_train
+from lobster.quiet import quiet_libraries
 from lobster.resume import (
     check_output_dir,
     checkpoint_to_resume,
@@ -59,6 +61,9 @@ from lobster.rl_training.run_file import trl_arguments
 from lobster.rl_training.run_settings import compare_settings, run_settings, save_settings
 from lobster.scoring.components import nearest
 from lobster.sequences import SmilesOptions
+
+if TYPE_CHECKING:
+    from lobster.report import Report
 
 logger = logging.getLogger(__name__)
 
@@ -132,7 +137,7 @@ class UmeGRPOTrainer(GRPOTrainer):
     def train(self, resume_from_checkpoint: str | bool | None = None, *args: Any, **kwargs: Any) -> TrainOutput:
         """Train, and write the best sequences.
 
-        Ctrl-C finishes the step, saves a checkpoint and ends the run; a second one ends it at once, without: in the middle of a
+        Ctrl-C finishes the step, saves a checkpoint and a summary, and ends the run; a second one ends it at once, without: in the middle of a
         step the memory and the weights do not fit together.
 
         Args:
@@ -164,13 +169,37 @@ class UmeGRPOTrainer(GRPOTrainer):
         size = sum(p.numel() * p.element_size() for p in policy.parameters() if p.requires_grad)
         writing = told_when_full(folder, lambda: folder / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}", size)
         with told_when_interrupted(folder, lambda: self.state.global_step), writing, self._interruption.watched():
-            output = super().train(None if start is None else str(start), *args, **kwargs)
-            if self._interruption.came():  # after the last step
-                raise KeyboardInterrupt
-            if self.is_world_process_zero():
-                self.ume_reward.top_sequences.write(folder)
-                self.recorder.summarise(self.state, self._why_ended())
+            try:
+                output = super().train(None if start is None else str(start), *args, **kwargs)
+                if self._interruption.came():  # after the last step
+                    raise KeyboardInterrupt
+            except KeyboardInterrupt:
+                if self.was_interrupted:
+                    self._conclude(folder, f"interrupted at step {self.state.global_step} of {self.state.max_steps}")
+                raise
+            self._conclude(folder, self._why_ended())
         return output
+
+    @property
+    def was_interrupted(self) -> bool:
+        """Whether Ctrl-C ended the last training, with a step that was finished and saved."""
+        return self._interruption.count == 1
+
+    def _conclude(self, folder: Path, ended: str) -> None:
+        if self.is_world_process_zero():
+            self.ume_reward.top_sequences.write(folder)
+            self.recorder.summarise(self.state, ended)
+
+    def report(self) -> "Report":
+        """Write ``report.html`` into ``output_dir``, of what there is of the run by now; a notebook shows it.
+
+        Raises:
+            FileNotFoundError: Training has not begun.
+            ImportError: What it needs is not installed (`lobster.report.write_html_report`).
+        """
+        from lobster.report import Report, write_html_report  # what reports needs nothing of what trains
+
+        return Report(write_html_report(str(self.args.output_dir), encoder=self.ume_reward.reward_function.encoder))
 
     def _why_ended(self) -> str:
         for callback in self.callback_handler.callbacks:
@@ -243,6 +272,7 @@ def _state_of(checkpoint: Path) -> TrainerState:
     return TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
 
 
+@quiet_libraries()
 def create_ume_grpo_trainer(
     model_path: str | Path | PreTrainedModel,
     ume_model: Encoder,
@@ -264,7 +294,7 @@ def create_ume_grpo_trainer(
     keep_completions: int = 1_000_000,
     overwrite_output_dir: bool = False,
     **grpo: Any,
-) -> GRPOTrainer:
+) -> UmeGRPOTrainer:
     """Build a `trl.GRPOTrainer` that rewards a policy for what a UME, or another encoder, finds natural.
 
     Args:
@@ -295,7 +325,7 @@ def create_ume_grpo_trainer(
         grpo: Any parameter of `trl.GRPOConfig` or `trl.GRPOTrainer` (`callbacks`, `peft_config`, `processing_class`, …).
 
     Returns:
-        The trainer, a `UmeGRPOTrainer`: `trainer.ume_reward` has the diversity memory and the top sequences.
+        The trainer, a `trl.GRPOTrainer`: `trainer.ume_reward` has the diversity memory and the top sequences.
 
     Raises:
         TypeError: A keyword is unknown, or a data set is none.
@@ -394,6 +424,7 @@ def create_ume_grpo_trainer(
     return trainer
 
 
+@quiet_libraries()
 def train_ume_grpo(
     model_path: str | Path | PreTrainedModel,
     ume_model_path: str | Path | Encoder,
@@ -404,8 +435,8 @@ def train_ume_grpo(
     resume_from_checkpoint: str | bool | None = None,
     html_report: bool = True,
     **trainer: Any,
-) -> GRPOTrainer:
-    """Load a UME, reinforce a policy with it, and save the policy in ``output_dir``.
+) -> UmeGRPOTrainer:
+    """Load a UME, reinforce a policy with it, and save the policy in ``output_dir``; a live view shows how it goes (`LiveView`).
 
     Args:
         model_path: The policy, as in `create_ume_grpo_trainer`.
@@ -415,11 +446,11 @@ def train_ume_grpo(
         output_dir: Where checkpoints and the policy go. It must not hold another run.
         device: Where to train and score. Without CUDA, `"cuda"` warns once and means the CPU.
         resume_from_checkpoint: A checkpoint's folder, or True for the last one in ``output_dir``.
-        html_report: Whether ``report.html`` is written at the end (`lobster.report.write_html_report`).
+        html_report: Whether ``report.html`` is written at the end, Ctrl-C's among them (`lobster.report.write_html_report`).
         trainer: Everything else that `create_ume_grpo_trainer` takes.
 
     Returns:
-        The trainer after training.
+        The trainer after training; `trainer.report()` shows the run in a notebook.
 
     Raises:
         FileNotFoundError, ValueError, TypeError: As `load_encoder` and `create_ume_grpo_trainer`.
@@ -437,24 +468,50 @@ def train_ume_grpo(
         asked = _modalities(train_dataset)
         ume = load_encoder(ume_model_path, asked[0] if len(asked) == 1 else None, resolved)
     built = create_ume_grpo_trainer(model_path, ume.to(resolved), train_dataset, eval_dataset, output_dir, **trainer)
-    built.train(resume_from_checkpoint=resume_from_checkpoint)
+    train_in_view(built, resume_from_checkpoint, html_report)
     with told_when_full(output_dir):
         built.save_model(str(output_dir))
         built.create_model_card()
-        if html_report and built.is_world_process_zero():
-            _write_html_report(output_dir, ume)
+        if html_report:
+            _write_html_report(built)
     return built
 
 
-def _write_html_report(output_dir: str | Path, encoder: Encoder) -> None:
-    from lobster.report import can_write_html_report, write_html_report  # what reports needs nothing of what trains
+def train_in_view(
+    trainer: UmeGRPOTrainer, resume_from_checkpoint: str | bool | None = None, html_report: bool = True
+) -> None:
+    """Train, and show how it goes (`LiveView`); where Ctrl-C ends it, ``report.html`` is written all the same.
 
+    Args:
+        trainer: What trains.
+        resume_from_checkpoint: As of `UmeGRPOTrainer.train`.
+        html_report: Whether a report is written after Ctrl-C.
+
+    Raises:
+        FileExistsError, FileNotFoundError, ValueError, OSError, KeyboardInterrupt: As of `UmeGRPOTrainer.train`.
+    """
+    from lobster.report import live_view
+
+    try:
+        with live_view(trainer):
+            trainer.train(resume_from_checkpoint=resume_from_checkpoint)
+    except KeyboardInterrupt:
+        if html_report and trainer.was_interrupted:
+            with suppress(KeyboardInterrupt):  # what is said in the end is how to resume
+                _write_html_report(trainer)
+            trainer.accelerator.wait_for_everyone()
+        raise
+
+
+def _write_html_report(trainer: UmeGRPOTrainer) -> None:
+    from lobster.report import can_write_html_report
+
+    if not trainer.is_world_process_zero():
+        return
     if can_write_html_report():
-        write_html_report(output_dir, encoder=encoder)
+        trainer.report()
     else:
-        logger.warning(
-            "no report.html was written: pip install 'lobster-rl[report]', then lobster.report.write_html_report"
-        )
+        logger.warning("no report.html was written: pip install 'lobster-rl[report]', then `trainer.report()`")
 
 
 def check_keywords(grpo: Mapping[str, Any]) -> None:

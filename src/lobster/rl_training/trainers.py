@@ -132,6 +132,10 @@ class UmeGRPOTrainer(GRPOTrainer):
         super().__init__(*args, **kwargs)
         self.add_callback(recorder)
         self.add_callback(_Remember(self))
+        if "tensorboard" in (self.args.report_to or []):
+            from lobster.report.tracker_images import TrackerImages
+
+            self.add_callback(TrackerImages(self))
         self.add_callback(self._interruption)
 
     def train(self, resume_from_checkpoint: str | bool | None = None, *args: Any, **kwargs: Any) -> TrainOutput:

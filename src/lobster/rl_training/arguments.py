@@ -110,7 +110,11 @@ def run_parser(prog: str, description: str, epilog: str) -> TrlParser:
         epilog=epilog,
         formatter_class=RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--config", metavar="FILE", help="YAML file of arguments; those on the command line win")
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        help="YAML file of arguments, or a recorded run: its run.yaml or its folder; those on the command line win",
+    )
     parser.set_defaults(**_HERE)
     return parser
 

@@ -13,12 +13,10 @@ a prompt a line. Any parameter of TRL's GRPOConfig can be given as `--name value
 
 import argparse
 import sys
-import warnings
 from typing import Any
 
-from transformers.utils.logging import disable_progress_bar
-
 from lobster.model import load_encoder
+from lobster.quiet import silence_libraries
 from lobster.report.demo import ENCODER, FOLDER, POLICY, run_demo
 from lobster.rl_training import train_ume_grpo
 from lobster.rl_training.prompts import load_prompts, parse_settings
@@ -40,8 +38,7 @@ def main() -> None:
     parser.add_argument("--device", default=None, help="cuda or cpu; CUDA where there is one")
     parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint in output_dir")
     arguments, rest = parser.parse_known_args()
-    disable_progress_bar()  # transformers' own, one for each file it reads
-    warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
+    silence_libraries()
     try:
         settings = parse_settings(rest)
         if arguments.dataset:

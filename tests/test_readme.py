@@ -42,6 +42,9 @@ def test_both_readmes_show_the_same_programs():
         "docs/models.md",
         "docs/encoders.md",
         "docs/cli.md",
+        "docs/walkthrough_policy.md",
+        "docs/walkthrough_family.md",
+        "docs/walkthrough_screen.md",
     ],
 )
 def test_links_lead_somewhere(page):

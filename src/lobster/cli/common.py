@@ -29,12 +29,9 @@ def verb_parser(verb: str, what: str, example: str, **more: Any) -> argparse.Arg
 
 def quiet() -> None:
     """Keep libraries from saying what is of no use on a command line."""
-    import warnings
+    from lobster.quiet import silence_libraries
 
-    from transformers.utils.logging import disable_progress_bar
-
-    disable_progress_bar()  # one for each file that is read
-    warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
+    silence_libraries()
 
 
 def passed_on(verb: str, what: str, example: str) -> argparse.ArgumentParser:

@@ -8,6 +8,7 @@ from lobster.cli.common import quiet, verb_parser
 EXAMPLE = """
 lobster grpo --example smiles > run.yaml
 lobster grpo --config run.yaml --max_steps 20
+lobster grpo --config runs/smiles --output_dir runs/again
 """
 _WHAT = "Reinforce a policy. Every argument stands in a YAML file or, over it, on the command line; all of TRL's are among them."
 _PRINT = "--example smiles|protein|coding|chat prints a commented YAML file that runs as it is."

@@ -12,6 +12,7 @@ import numpy as np
 
 from lobster.constants import Modality
 from lobster.evaluation import SmilesMetrics, smiles_metrics
+from lobster.report.sequence_views import molecule_grid
 from lobster.run_folder import SUMMARY_FILE
 from lobster.scoring import Scorer
 from lobster.scoring.completions import Outcome, Scored
@@ -157,20 +158,7 @@ def _draw_curve(file: Path, history: Sequence[dict]) -> None:
     pyplot.close(figure)
 
 
-def _draw_best(file: Path, samples: Samples, count: int = 20) -> None:
-    from rdkit import Chem
-    from rdkit.Chem import Draw
-
-    best = sorted(
-        {item.sequence: item.pseudo_likelihood for item in samples.scored if item.outcome is Outcome.SCORED}.items(),
-        key=lambda pair: -pair[1],
-    )[:count]
-    if not best:
-        return
-    image = Draw.MolsToGridImage(
-        [Chem.MolFromSmiles(smiles) for smiles, _ in best],
-        molsPerRow=5,
-        subImgSize=(220, 180),
-        legends=[f"{score:.3f}" for _, score in best],
-    )
-    image.save(file)
+def _draw_best(file: Path, samples: Samples) -> None:
+    found = {item.sequence: item.pseudo_likelihood for item in samples.scored if item.outcome is Outcome.SCORED}
+    if found:
+        molecule_grid(dict(sorted(found.items(), key=lambda pair: -pair[1]))).save(file)

@@ -5,17 +5,16 @@ from pathlib import Path
 from typing import Any
 
 from datasets import Dataset
-from transformers import PrinterCallback, ProgressCallback
 
 from lobster.constants import Modality
 from lobster.evaluation import sample
 from lobster.model import load_encoder
 from lobster.model.policies import find_policy, load_policy
 from lobster.report.comparison import check_drawing, comparison_table, score_samples, write_report
-from lobster.report.html import can_write_html_report, write_html_report
-from lobster.report.progress import ProgressLine
+from lobster.report.html import can_write_html_report
 from lobster.resume import check_output_dir, checkpoint_to_resume, told_when_full
 from lobster.rl_training import UmeRewardFunction, create_ume_grpo_trainer
+from lobster.rl_training.trainers import train_in_view
 
 POLICY, ENCODER, FOLDER = "smiles-policy-3M", "ume-nano-base-3M", "runs/demo"
 
@@ -73,19 +72,17 @@ def run_demo(
     before = score_samples(sample(model, tokenizer, samples), scorer)
 
     prompts = Dataset.from_dict({"prompt": [""], "modality": [Modality.SMILES.value]})
-    trainer = create_ume_grpo_trainer(source, ume, prompts, output_dir=folder, callbacks=[ProgressLine()], **settings)
-    trainer.remove_callback(ProgressCallback)
-    trainer.remove_callback(PrinterCallback)
+    trainer = create_ume_grpo_trainer(source, ume, prompts, output_dir=folder, **settings)
     print(f"Reinforcing it with {encoder} for {settings['max_steps']} steps …", flush=True)
     began = time.monotonic()
-    trainer.train(resume_from_checkpoint=resume or None)
+    train_in_view(trainer, resume or None)
     seconds = time.monotonic() - began
     after = score_samples(sample(trainer.model, tokenizer, samples, seed=1), scorer)
     with told_when_full(folder):
         trainer.save_model(str(folder))
         trainer.create_model_card()
         summary = write_report(folder, before, after, trainer.state.log_history, seconds)
-        page = write_html_report(folder, encoder=ume) if can_write_html_report() else None
+        page = trainer.report().file if can_write_html_report() else None
     print(f"\n{samples} fresh samples, {seconds:.0f} s of training\n")
     print(comparison_table(summary["before"], summary["after"]))
     print(

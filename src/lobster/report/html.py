@@ -3,7 +3,9 @@
 import math
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
+from html import escape
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +26,21 @@ DRAWN = 60  # molecules that are drawn, of all runs together
 COLOURED = 40  # proteins and nucleotides whose letters are coloured
 _PAGE = Path(__file__).parent / "page"
 _NEEDED = {"vl_convert": "vl-convert-python", "jinja2": "jinja2"}
+
+
+@dataclass(frozen=True)
+class Report:
+    """A page that `write_html_report` wrote. Where it is the last value of a notebook's cell, the notebook shows it.
+
+    Attributes:
+        file: Where it is.
+    """
+
+    file: Path
+
+    def _repr_html_(self) -> str:
+        page = escape(self.file.read_text(encoding="utf-8"))
+        return f'<iframe srcdoc="{page}" width="100%" height="720" frameborder="0"></iframe>'
 
 
 def can_write_html_report() -> bool:

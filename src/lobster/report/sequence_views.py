@@ -1,7 +1,7 @@
 """Sequences as pictures: molecules drawn and letters coloured by how much they surprise an encoder."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -74,6 +74,24 @@ def draw_molecule(smiles: str, levels: Sequence[int] | None = None) -> str:
     )
     drawer.FinishDrawing()
     return _for_html(drawer.GetDrawingText())
+
+
+def molecule_grid(scores: Mapping[str, float], count: int = 20) -> Any:
+    """Return a picture, a `PIL.Image.Image`, of the first ``count`` molecules, each with its score below.
+
+    >>> molecule_grid({"CCO": 0.5, "c1ccccc1O": 0.25}).size
+    (440, 180)
+    """
+    from rdkit.Chem import Draw
+
+    shown = list(scores.items())[:count]
+    return Draw.MolsToGridImage(
+        [parse_smiles(smiles) for smiles, _ in shown],
+        molsPerRow=min(5, len(shown)),
+        subImgSize=(220, 180),
+        legends=[f"{score:.3f}" for _, score in shown],
+        returnPNG=False,  # in a notebook, too
+    )
 
 
 def _lay_out(mol: Any, smiles: str) -> None:

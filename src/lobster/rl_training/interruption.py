@@ -11,7 +11,7 @@ from transformers import TrainerCallback
 
 from lobster.processes import from_all_processes
 
-_FIRST = "\ninterrupted: the step is finished, then a checkpoint is saved; Ctrl-C again stops at once"
+_FIRST = "\ninterrupted: the step is finished, then a checkpoint and the report are saved; Ctrl-C again stops at once"
 
 
 class Interruption(TrainerCallback):

@@ -21,6 +21,7 @@ import torch
 import yaml
 from datasets import Dataset
 from pyarrow import parquet
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from trl import GRPOConfig
 
 from lobster.model.checkpoints import assets
@@ -48,10 +49,13 @@ _PACKAGES = (
     "numpy",
 )
 _DATA = ("train_dataset", "eval_dataset")
+_FLAGS = {"model_path": "model_name_or_path", "ume_model_path": "encoder", "processing_class": "chat_template"}
 _ODD = re.compile(r"[^\w.-]")  # in the name of a file
 _MOST_DATA = 2**28  # bytes of a data set that is copied into the folder
 _HEAD = f"""\
-# What defines this run. To repeat it elsewhere:
+# What defines this run. To repeat it, or to go on with it:
+#     lobster grpo --config {RUN_FILE} --output_dir …     # other flags win over what stands here
+#     lobster grpo --config {RUN_FILE} --resume
 #     train_ume_grpo(**read_run("{RUN_FILE}"), output_dir="…")      # both of lobster.rl_training
 """
 
@@ -120,7 +124,7 @@ def read_run(file: str | Path, **changes: Any) -> dict[str, Any]:
     if lost:
         raise ValueError(
             f"{file} does not hold the whole run ({'; '.join(f'{where}: {what}' for where, what in lost.items())}): pass "
-            + ", ".join(dict.fromkeys(f"{where.split('.')[0]}=" for where in lost))
+            + ", ".join(dict.fromkeys(map(_how_to_pass, lost)))
         )
     for going_on in found.get("resumed", []):
         if "changed" in going_on:
@@ -141,7 +145,15 @@ def read_run(file: str | Path, **changes: Any) -> dict[str, Any]:
         from peft import get_peft_config
 
         arguments["peft_config"] = get_peft_config(arguments["peft_config"])
+    if "processing_class" not in changes and arguments.get("processing_class"):
+        arguments["processing_class"] = AutoTokenizer.from_pretrained(file.parent / arguments["processing_class"])
     return arguments
+
+
+def _how_to_pass(where: str) -> str:
+    """Say how an argument is passed, in Python and, where its flag has another name, on the command line."""
+    name = where.split(".")[0]
+    return f"{name}= (--{_FLAGS[name]})" if name in _FLAGS else f"{name}="
 
 
 def _check_file(path: Path, known: Mapping[str, Any], file: Path) -> None:
@@ -227,6 +239,8 @@ class _Writer:
                 return [self._reward(one, f"{name}.{number}") for number, one in enumerate(value)]
             case "peft_config":
                 return self.plain(value.to_dict(), name)
+            case "processing_class" if isinstance(value, PreTrainedTokenizerBase):
+                return self._tokenizer(value, name)
         return self.plain(value, name)
 
     def _policy(self, policy: Any) -> Any:
@@ -291,6 +305,13 @@ class _Writer:
     def _file(self, file: Path) -> str:
         place = str(file.resolve())
         self.files[place] = {"sha256": _digest(file)}
+        return place
+
+    def _tokenizer(self, tokenizer: PreTrainedTokenizerBase, name: str) -> str:
+        """Copy a tokenizer into the folder."""
+        place = f"data/{name}"
+        for file in tokenizer.save_pretrained(self.folder / place):
+            self.files[f"{place}/{Path(file).name}"] = {"sha256": _digest(Path(file))}
         return place
 
     def _data(self, data: Dataset, where: str) -> str | None:

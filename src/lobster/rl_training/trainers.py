@@ -25,11 +25,13 @@ import inspect
 import logging
 import shutil
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from datasets import Dataset
+from torch.utils.data import Sampler
 from transformers import PreTrainedModel, TrainerCallback, TrainerState
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, TrainOutput
 from trl import GRPOConfig, GRPOTrainer
@@ -38,6 +40,7 @@ from lobster.constants import LongSequences, Modality
 from lobster.device import resolve_device
 from lobster.model import Encoder, load_encoder
 from lobster.model.policies import policy_to_train
+from lobster.quiet import quiet_libraries
 from lobster.resume import (
     check_output_dir,
     checkpoint_to_resume,
@@ -58,6 +61,9 @@ from lobster.rl_training.run_file import trl_arguments
 from lobster.rl_training.run_settings import compare_settings, run_settings, save_settings
 from lobster.scoring.components import nearest
 from lobster.sequences import SmilesOptions
+
+if TYPE_CHECKING:
+    from lobster.report import Report
 
 logger = logging.getLogger(__name__)
 
@@ -98,8 +104,8 @@ class _Remember(TrainerCallback):
 class UmeGRPOTrainer(GRPOTrainer):
     """TRL's `GRPOTrainer` whose checkpoints hold what the reward remembers, and whose evaluations leave that alone.
 
-    A failure is no louder than `without_outliers` lets it be. Of TRL's private methods it overrides
-    `_generate_and_score_completions`.
+    A failure is no louder than `without_outliers` lets it be, and a resumed run takes its prompts in the order of an unbroken
+    one. Of TRL's private methods it overrides `_generate_and_score_completions` and `_get_train_sampler`.
 
     Args:
         args, kwargs: As of `trl.GRPOTrainer`.
@@ -122,15 +128,20 @@ class UmeGRPOTrainer(GRPOTrainer):
         self.ume_reward, self.recorder = ume_reward, recorder
         self.overwrite_output_dir = overwrite_output_dir
         self._interruption = Interruption()
+        self._epochs_before = 0  # that the checkpoint has seen which is gone on from
         super().__init__(*args, **kwargs)
         self.add_callback(recorder)
         self.add_callback(_Remember(self))
+        if "tensorboard" in (self.args.report_to or []):
+            from lobster.report.tracker_images import TrackerImages
+
+            self.add_callback(TrackerImages(self))
         self.add_callback(self._interruption)
 
     def train(self, resume_from_checkpoint: str | bool | None = None, *args: Any, **kwargs: Any) -> TrainOutput:
         """Train, and write the best sequences.
 
-        Ctrl-C finishes the step, saves a checkpoint and ends the run; a second one ends it at once, without: in the middle of a
+        Ctrl-C finishes the step, saves a checkpoint and a summary, and ends the run; a second one ends it at once, without: in the middle of a
         step the memory and the weights do not fit together.
 
         Args:
@@ -156,18 +167,43 @@ class UmeGRPOTrainer(GRPOTrainer):
             return TrainOutput(self.state.global_step, 0.0, {})
         if start is not None:
             compare_settings(start, self.settings(), self.model, self.is_world_process_zero())
+        self._epochs_before = 0 if start is None else int(_state_of(start).epoch or 0)
         self.recorder.begin(folder, start)
         policy: Any = self.model
         size = sum(p.numel() * p.element_size() for p in policy.parameters() if p.requires_grad)
         writing = told_when_full(folder, lambda: folder / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}", size)
         with told_when_interrupted(folder, lambda: self.state.global_step), writing, self._interruption.watched():
-            output = super().train(None if start is None else str(start), *args, **kwargs)
-            if self._interruption.came():  # after the last step
-                raise KeyboardInterrupt
-            if self.is_world_process_zero():
-                self.ume_reward.top_sequences.write(folder)
-                self.recorder.summarise(self.state, self._why_ended())
+            try:
+                output = super().train(None if start is None else str(start), *args, **kwargs)
+                if self._interruption.came():  # after the last step
+                    raise KeyboardInterrupt
+            except KeyboardInterrupt:
+                if self.was_interrupted:
+                    self._conclude(folder, f"interrupted at step {self.state.global_step} of {self.state.max_steps}")
+                raise
+            self._conclude(folder, self._why_ended())
         return output
+
+    @property
+    def was_interrupted(self) -> bool:
+        """Whether Ctrl-C ended the last training, with a step that was finished and saved."""
+        return self._interruption.count == 1
+
+    def _conclude(self, folder: Path, ended: str) -> None:
+        if self.is_world_process_zero():
+            self.ume_reward.top_sequences.write(folder)
+            self.recorder.summarise(self.state, ended)
+
+    def report(self) -> "Report":
+        """Write ``report.html`` into ``output_dir``, of what there is of the run by now; a notebook shows it.
+
+        Raises:
+            FileNotFoundError: Training has not begun.
+            ImportError: What it needs is not installed (`lobster.report.write_html_report`).
+        """
+        from lobster.report import Report, write_html_report  # what reports needs nothing of what trains
+
+        return Report(write_html_report(str(self.args.output_dir), encoder=self.ume_reward.reward_function.encoder))
 
     def _why_ended(self) -> str:
         for callback in self.callback_handler.callbacks:
@@ -179,7 +215,7 @@ class UmeGRPOTrainer(GRPOTrainer):
 
     def _had_ended(self, checkpoint: Path) -> bool:
         """Say whether a checkpoint is the end of its run; if so, load it."""
-        state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
+        state = _state_of(checkpoint)
         self.ume_reward.load(checkpoint)
         spent = any(isinstance(call, ScoringBudget) and call.spent for call in self.callback_handler.callbacks)
         epochs = self.args.num_train_epochs == state.num_train_epochs
@@ -201,6 +237,12 @@ class UmeGRPOTrainer(GRPOTrainer):
         others = [name for name in self.reward_func_names if name != self.ume_reward.__name__]
         args: Any = self.args
         return run_settings(args, self.ume_reward, others, prompts)
+
+    def _get_train_sampler(self, dataset: Dataset | None = None) -> Sampler:
+        sampler = super()._get_train_sampler(dataset)
+        for _ in range(self._epochs_before):  # each draws an order of its own from a generator that no checkpoint holds
+            next(iter(sampler), None)
+        return sampler
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         batch = super()._generate_and_score_completions(inputs)
@@ -230,6 +272,11 @@ class UmeGRPOTrainer(GRPOTrainer):
         (Path(str(args.output_dir)) / "README.md").write_text(card)
 
 
+def _state_of(checkpoint: Path) -> TrainerState:
+    return TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
+
+
+@quiet_libraries()
 def create_ume_grpo_trainer(
     model_path: str | Path | PreTrainedModel,
     ume_model: Encoder,
@@ -251,7 +298,7 @@ def create_ume_grpo_trainer(
     keep_completions: int = 1_000_000,
     overwrite_output_dir: bool = False,
     **grpo: Any,
-) -> GRPOTrainer:
+) -> UmeGRPOTrainer:
     """Build a `trl.GRPOTrainer` that rewards a policy for what a UME, or another encoder, finds natural.
 
     Args:
@@ -282,7 +329,7 @@ def create_ume_grpo_trainer(
         grpo: Any parameter of `trl.GRPOConfig` or `trl.GRPOTrainer` (`callbacks`, `peft_config`, `processing_class`, …).
 
     Returns:
-        The trainer, a `UmeGRPOTrainer`: `trainer.ume_reward` has the diversity memory and the top sequences.
+        The trainer, a `trl.GRPOTrainer`: `trainer.ume_reward` has the diversity memory and the top sequences.
 
     Raises:
         TypeError: A keyword is unknown, or a data set is none.
@@ -381,6 +428,7 @@ def create_ume_grpo_trainer(
     return trainer
 
 
+@quiet_libraries()
 def train_ume_grpo(
     model_path: str | Path | PreTrainedModel,
     ume_model_path: str | Path | Encoder,
@@ -391,8 +439,8 @@ def train_ume_grpo(
     resume_from_checkpoint: str | bool | None = None,
     html_report: bool = True,
     **trainer: Any,
-) -> GRPOTrainer:
-    """Load a UME, reinforce a policy with it, and save the policy in ``output_dir``.
+) -> UmeGRPOTrainer:
+    """Load a UME, reinforce a policy with it, and save the policy in ``output_dir``; a live view shows how it goes (`LiveView`).
 
     Args:
         model_path: The policy, as in `create_ume_grpo_trainer`.
@@ -402,11 +450,11 @@ def train_ume_grpo(
         output_dir: Where checkpoints and the policy go. It must not hold another run.
         device: Where to train and score. Without CUDA, `"cuda"` warns once and means the CPU.
         resume_from_checkpoint: A checkpoint's folder, or True for the last one in ``output_dir``.
-        html_report: Whether ``report.html`` is written at the end (`lobster.report.write_html_report`).
+        html_report: Whether ``report.html`` is written at the end, Ctrl-C's among them (`lobster.report.write_html_report`).
         trainer: Everything else that `create_ume_grpo_trainer` takes.
 
     Returns:
-        The trainer after training.
+        The trainer after training; `trainer.report()` shows the run in a notebook.
 
     Raises:
         FileNotFoundError, ValueError, TypeError: As `load_encoder` and `create_ume_grpo_trainer`.
@@ -417,26 +465,57 @@ def train_ume_grpo(
     resolved = resolve_device(device)
     if resolved.type == "cpu":
         trainer.setdefault("use_cpu", True)
-    ume = ume_model_path if isinstance(ume_model_path, Encoder) else load_encoder(ume_model_path, device=resolved)
+    train_dataset = as_dataset(train_dataset, "train_dataset")
+    if isinstance(ume_model_path, Encoder):
+        ume = ume_model_path
+    else:  # one whose vocabulary could write several modalities reads that of the completions
+        asked = _modalities(train_dataset)
+        ume = load_encoder(ume_model_path, asked[0] if len(asked) == 1 else None, resolved)
     built = create_ume_grpo_trainer(model_path, ume.to(resolved), train_dataset, eval_dataset, output_dir, **trainer)
-    built.train(resume_from_checkpoint=resume_from_checkpoint)
+    train_in_view(built, resume_from_checkpoint, html_report)
     with told_when_full(output_dir):
         built.save_model(str(output_dir))
         built.create_model_card()
-        if html_report and built.is_world_process_zero():
-            _write_html_report(output_dir, ume)
+        if html_report:
+            _write_html_report(built)
     return built
 
 
-def _write_html_report(output_dir: str | Path, encoder: Encoder) -> None:
-    from lobster.report import can_write_html_report, write_html_report  # what reports needs nothing of what trains
+def train_in_view(
+    trainer: UmeGRPOTrainer, resume_from_checkpoint: str | bool | None = None, html_report: bool = True
+) -> None:
+    """Train, and show how it goes (`LiveView`); where Ctrl-C ends it, ``report.html`` is written all the same.
 
+    Args:
+        trainer: What trains.
+        resume_from_checkpoint: As of `UmeGRPOTrainer.train`.
+        html_report: Whether a report is written after Ctrl-C.
+
+    Raises:
+        FileExistsError, FileNotFoundError, ValueError, OSError, KeyboardInterrupt: As of `UmeGRPOTrainer.train`.
+    """
+    from lobster.report import live_view
+
+    try:
+        with live_view(trainer):
+            trainer.train(resume_from_checkpoint=resume_from_checkpoint)
+    except KeyboardInterrupt:
+        if html_report and trainer.was_interrupted:
+            with suppress(KeyboardInterrupt):  # what is said in the end is how to resume
+                _write_html_report(trainer)
+            trainer.accelerator.wait_for_everyone()
+        raise
+
+
+def _write_html_report(trainer: UmeGRPOTrainer) -> None:
+    from lobster.report import can_write_html_report
+
+    if not trainer.is_world_process_zero():
+        return
     if can_write_html_report():
-        write_html_report(output_dir, encoder=encoder)
+        trainer.report()
     else:
-        logger.warning(
-            "no report.html was written: pip install 'lobster-rl[report]', then lobster.report.write_html_report"
-        )
+        logger.warning("no report.html was written: pip install 'lobster-rl[report]', then `trainer.report()`")
 
 
 def check_keywords(grpo: Mapping[str, Any]) -> None:
@@ -450,11 +529,15 @@ def check_keywords(grpo: Mapping[str, Any]) -> None:
         raise TypeError(f"unknown parameter {name!r}: {nearest(name, known)}")
 
 
+def _modalities(dataset: Any) -> list[Modality]:
+    """Return the modalities that prompts ask for; none where they do not say."""
+    says = isinstance(dataset, Dataset) and "modality" in dataset.column_names
+    return [Modality(name) for name in dataset.unique("modality") if name] if says else []
+
+
 def _beta(dataset: Any) -> float:
     """Return the greatest `BETA` of the modalities that prompts ask for; where they do not say, that of SMILES."""
-    says = isinstance(dataset, Dataset) and "modality" in dataset.column_names
-    asked = [BETA[Modality(name)] for name in dataset.unique("modality") if name] if says else []
-    return max(asked, default=BETA[Modality.SMILES])
+    return max((BETA[modality] for modality in _modalities(dataset)), default=BETA[Modality.SMILES])
 
 
 def _chosen(choice: Any, make: Callable[..., Part], name: str) -> Part | None:

@@ -1,12 +1,14 @@
 """Files of sequences in, tables of scores out: in flat memory, flushed as they come, gone on with after an interruption."""
 
 import csv
+import ctypes
 import io
 import json
 import math
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from lobster.constants import Modality
 from lobster.scoring.completions import Outcome, Scored
 from lobster.scoring.components import PSEUDO_LIKELIHOOD
 from lobster.scoring.scorer import Scorer
+from lobster.sequences.chemistry import parse_smiles
 from lobster.sequences.records import Record, read_records
 
 FORMATS = (".csv", ".parquet", ".jsonl")
@@ -79,6 +82,7 @@ def score_file(
                 table.append(list(_rows(scorer, chunk, scored, explain)))
                 outcomes.update(item.outcome.value for item in scored)
                 bar.update(len(chunk))
+                _return_memory()
         except KeyboardInterrupt as interruption:
             raise KeyboardInterrupt(
                 f"stopped after {table.rows:,} of {total:,} sequences: the same command goes on from there"
@@ -87,6 +91,16 @@ def score_file(
             bar.close()
         table.finish()
     return outcomes
+
+
+def _return_memory() -> None:
+    """Give the system back what a chunk took: glibc keeps what is freed, which was 600 MB after 20,000 molecules.
+
+    Molecules that RDKit has read, 17 kB each, would lie between it. Where there is no glibc the rest is left as it is.
+    """
+    parse_smiles.cache_clear()
+    with suppress(AttributeError, OSError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _columns(scorer: Scorer, explain: bool) -> list[str]:

@@ -1,6 +1,7 @@
 """The verbs do what their library functions do, with small real models."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,7 +14,9 @@ from transformers import AutoModelForCausalLM
 
 from lobster.cli.main import main
 from lobster.constants import Modality
+from lobster.resume import checkpoints
 from lobster.rl_training.trainers import BETA
+from lobster.run_folder import read_completions, read_description
 from lobster.shipped import example_runs
 
 
@@ -127,7 +130,94 @@ def test_grpo_takes_yaml_and_flags_over_it(here, tiny_policy, ume_folder, capsys
     assert "holds another run" in capsys.readouterr().err
 
 
-def test_grpo_trains_an_adapter(here, tiny_policy, ume_folder):
+@pytest.fixture(scope="module")
+def recorded(tiny_policy, ume_folder, tmp_path_factory):
+    """The folder of a run of four steps that a YAML file has described, chat template included."""
+    folder = tmp_path_factory.mktemp("runs")
+    given = {"model_name_or_path": str(tiny_policy), "encoder": ume_folder, "modality": "SMILES"} | TINY
+    given |= {"prompts": [[{"role": "user", "content": text}] for text in ("CN", "O")], "num_generations": 2}
+    given |= {"chat_template": "{{ bos_token }}{% if add_generation_prompt %}{{ messages[0]['content'] }}{% endif %}"}
+    given |= {"output_dir": str(folder / "mine"), "max_steps": 4, "learning_rate": 1e-2, "html_report": False}
+    (folder / "given.yaml").write_text(yaml.safe_dump(given))
+    assert main(["grpo", "--config", str(folder / "given.yaml")]) == 0
+    return folder / "mine"
+
+
+def weights(folder) -> bytes:
+    return (folder / "model.safetensors").read_bytes()
+
+
+def test_grpo_repeats_a_recorded_run(here, recorded, capsys):
+    for name, config in (("one", recorded / "run.yaml"), ("two", recorded)):
+        assert main(["grpo", "--config", str(config), "--output_dir", name, "--html_report=false"]) == 0
+        assert weights(here / name) == weights(recorded)
+        pd.testing.assert_frame_equal(read_completions(name), read_completions(recorded))
+        assert main(["sample", name, "--count", "20", "--output", f"{name}.txt"]) == 0
+    assert (here / "one.txt").read_text() == (here / "two.txt").read_text()
+    one, two = (read_description(folder / "run.yaml")["arguments"] for folder in (recorded, here / "one"))
+    assert one == two
+
+
+def test_flags_win_over_a_recorded_run(here, recorded, tiny_policy):
+    words = [
+        "--config",
+        str(recorded),
+        "--output_dir",
+        "out",
+        "--max_steps",
+        "1",
+        "--model_name_or_path",
+        str(tiny_policy),
+    ]
+    words += ["--prompts", "[C, N]", "--diversity", "{floor: 0.5}", "--modality", "SMILES", "--html_report=false"]
+    assert main(["grpo", *words]) == 0
+    found = read_description(here / "out" / "run.yaml")
+    assert (found["arguments"]["max_steps"], found["arguments"]["diversity"]["floor"]) == (1, 0.5)
+    assert "processing_class" not in found["arguments"]
+    assert found["files"]["data/train_dataset.parquet"]["rows"] == 2
+
+
+def test_a_recorded_run_is_not_overwritten(recorded, capsys):
+    before = weights(recorded)
+    assert main(["grpo", "--config", str(recorded / "run.yaml")]) == 1
+    said = f"error: {recorded} holds the run of run.yaml: say where this one goes (--output_dir), or go on with that one (--resume)\n"
+    assert capsys.readouterr().err == said
+    assert main(["grpo", "--config", str(recorded), "--output_dir", str(recorded)]) == 1
+    assert "holds another run" in capsys.readouterr().err
+    assert weights(recorded) == before
+
+
+def test_a_killed_run_is_resumed_by_its_file_to_the_same_weights(here, recorded, capsys):
+    command = [
+        sys.executable,
+        "-m",
+        "lobster",
+        "grpo",
+        "--config",
+        str(recorded),
+        "--output_dir",
+        "cut",
+        "--html_report=false",
+    ]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 200
+    while not checkpoints("cut"):
+        assert process.poll() is None
+        assert time.monotonic() < deadline, "no checkpoint came"
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    for late in list(checkpoints("cut"))[:-1]:  # it may have come further before the signal did
+        shutil.rmtree(here / "cut" / f"checkpoint-{late}")
+    (here / "cut" / "model.safetensors").unlink(missing_ok=True)
+    assert main(["grpo", "--config", "cut/run.yaml", "--resume", "--html_report=false"]) == 0
+    assert capsys.readouterr().out.endswith("The policy is in cut\n")
+    assert weights(here / "cut") == weights(recorded)
+    pd.testing.assert_frame_equal(read_completions("cut"), read_completions(recorded))
+    assert read_description("cut/run.yaml")["arguments"] == read_description(recorded / "run.yaml")["arguments"]
+
+
+def test_grpo_trains_an_adapter(here, tiny_policy, ume_folder, capsys):
     pytest.importorskip("peft")
     words = [f"--{name}={value}" for name, value in (TINY | {"max_steps": 1}).items()]
     lora = ["--use_peft", "--lora_r", "2", "--lora_target_modules", "q_proj", "v_proj"]
@@ -145,6 +235,14 @@ def test_grpo_trains_an_adapter(here, tiny_policy, ume_folder):
         ]
     )
     assert (here / "out" / "adapter_config.json").is_file()
+    again = ["grpo", "--config", "out", "--output_dir", "again"]
+    assert main([*again, "--lora_r", "4"]) == 1
+    assert "lora_r alone does not change the adapter of a recorded run" in capsys.readouterr().err
+    assert main(again) == 0
+    one, two = ((here / name / "adapter_model.safetensors").read_bytes() for name in ("out", "again"))
+    assert one == two
+    assert main([*again[:-1], "whole", "--use_peft=false"]) == 0
+    assert (here / "whole" / "model.safetensors").is_file()
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from lobster.report import comparison_table, score_samples, write_report
-from lobster.rl_training import UmeRewardFunction
+from lobster.rl_training import UmeRewardFunction, create_ume_grpo_trainer
 
 HISTORY = [
     {"step": s, "reward": 0.1 * s, "ume_reward/valid": 0.9, "ume_reward/pseudo_likelihood": 0.3, "kl": 0.01 * s}
@@ -57,3 +57,29 @@ def test_nothing_valid_is_reported_without_an_error(reward, tmp_path):
     assert summary["after"]["pseudo_likelihood"] is None
     assert "validity" in comparison_table(summary["before"], summary["after"])
     json.loads((tmp_path / "summary.json").read_text(), parse_constant=pytest.fail)  # NaN is no JSON
+
+
+def test_tensorboard_gets_a_picture_of_the_best_molecules(tiny_policy, tiny_ume, tmp_path):
+    event_accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    prompts = {"prompt": [""] * 4, "modality": ["SMILES"] * 4}
+    settings = {
+        "per_device_train_batch_size": 4,
+        "num_generations": 4,
+        "max_completion_length": 8,
+        "disable_tqdm": True,
+    }
+    trainer = create_ume_grpo_trainer(
+        tiny_policy,
+        tiny_ume,
+        prompts,
+        output_dir=tmp_path,
+        max_steps=3,
+        save_steps=2,
+        report_to="tensorboard",
+        **settings,
+    )
+    trainer.train()
+    [folder] = {file.parent for file in tmp_path.rglob("events.out.tfevents.*")}
+    events = event_accumulator.EventAccumulator(str(folder), size_guidance={"images": 0}).Reload()
+    assert [image.step for image in events.Images("best_molecules")] == [2, 3]
+    assert events.Images("best_molecules")[0].width % 220 == 0

@@ -159,6 +159,20 @@ def test_resuming_neither_loses_nor_doubles(train, tmp_path):
     assert read_description(tmp_path / "cut" / "run.yaml")["resumed"] == [{"step": 2}]
 
 
+@pytest.mark.parametrize(
+    "step", [2, 3]
+)  # the end of the first epoch of two prompts a step, and the middle of the second
+def test_resuming_keeps_the_order_of_prompts(train, tmp_path, step):
+    changes = {"max_steps": 5, "num_generations": 2}
+    train(tmp_path / "whole", **changes)
+    shutil.copytree(tmp_path / "whole", tmp_path / "cut")
+    for later in range(step + 1, 6):
+        shutil.rmtree(tmp_path / "cut" / f"checkpoint-{later}")
+    train(tmp_path / "cut", resume_from_checkpoint=True, **changes)
+    pd.testing.assert_frame_equal(*(read_completions(tmp_path / name) for name in ("whole", "cut")))
+    assert weights(tmp_path / "whole") == weights(tmp_path / "cut")
+
+
 def test_a_run_that_is_resumed_with_other_arguments_says_so(train, copy, caplog):
     train(copy, resume_from_checkpoint=True, max_steps=4, beta=0.1, diversity={"bucket_size": 7}, guard={"max_kl": 3.0})
     [said] = read_description(copy / "run.yaml")["resumed"]
@@ -219,10 +233,11 @@ def test_what_the_file_cannot_hold_is_named(train, tmp_path, tiny_policy):
     train(tmp_path, model, stream, scoring=scoring, max_steps=1, processing_class=tokenizer)
     with pytest.raises(ValueError, match=r"does not hold the whole run .*half\.kind: .*<lambda>.*: pass ") as caught:
         read_run(tmp_path)
-    for name in ("model_path=", "train_dataset=", "scoring=", "processing_class="):
+    for name in ("model_path= (--model_name_or_path)", "train_dataset=", "scoring="):
         assert name in str(caught.value)
-    passed = {"model_path": tiny_policy, "train_dataset": PROMPTS, "scoring": "qed", "processing_class": tokenizer}
-    assert read_run(tmp_path, **passed)["scoring"] == "qed"
+    again = read_run(tmp_path, model_path=tiny_policy, train_dataset=PROMPTS, scoring="qed")
+    assert again["scoring"] == "qed"
+    assert again["processing_class"].get_vocab() == tokenizer.get_vocab()
 
 
 def test_a_lora_run_is_repeated(train, tmp_path):

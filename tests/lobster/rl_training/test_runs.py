@@ -183,13 +183,23 @@ def test_ctrl_c_finishes_the_step_saves_it_and_says_how_it_goes_on(train, tmp_pa
     assert weights(tmp_path / "cut") == weights(tmp_path / "whole")
 
 
+def test_ctrl_c_leaves_a_summary_and_a_report(train, tmp_path):
+    with pytest.raises(KeyboardInterrupt, match="resume with"):
+        train(tmp_path, max_steps=5, save_steps=50, logging_steps=1, html_report=True, callbacks=[CtrlC()])
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert (summary["ended"], summary["last"]["step"]) == ("interrupted at step 3 of 5", 3)
+    assert (tmp_path / "best_sequences.csv").read_text().startswith("sequence,")
+    assert "<svg" in (tmp_path / "report.html").read_text()
+
+
 @pytest.mark.parametrize(
     ("save_steps", "end"),
     [(2, "checkpoint 2 is whole, resume with resume_from_checkpoint=True"), (50, "no checkpoint was")],
 )
 def test_a_second_ctrl_c_stops_at_once(train, tmp_path, save_steps, end):
     with pytest.raises(KeyboardInterrupt, match=f"^stopped at step 2: {end}"):
-        train(tmp_path, max_steps=5, save_steps=save_steps, callbacks=[CtrlC(times=2)])
+        train(tmp_path, max_steps=5, save_steps=save_steps, html_report=True, callbacks=[CtrlC(times=2)])
+    assert not (tmp_path / "report.html").exists()
 
 
 class LostCtrlC(TrainerCallback):

@@ -31,7 +31,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from datasets import Dataset
-from torch.utils.data import Sampler
 from transformers import PreTrainedModel, TrainerCallback, TrainerState
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, TrainOutput
 from trl import GRPOConfig, GRPOTrainer
@@ -88,10 +87,18 @@ _TRAINER_FIELDS = frozenset(inspect.signature(GRPOTrainer).parameters) - {
 
 
 class _Remember(TrainerCallback):
-    """Writes what the reward remembers into each checkpoint, and last the run's settings, which say that it is whole."""
+    """Writes what the reward remembers into each checkpoint, and last the run's settings, which say that it is whole.
+
+    A run that goes on takes its prompts in the order of an unbroken one: each epoch draws its order from a generator that no
+    checkpoint holds, so those of the epochs before are drawn again.
+    """
 
     def __init__(self, trainer: "UmeGRPOTrainer"):
         self.trainer = trainer
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, train_dataloader: Any = None, **kwargs: Any) -> None:
+        for _ in range(int(state.epoch or 0)):
+            next(iter(train_dataloader.batch_sampler), None)
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if args.should_save:
@@ -105,7 +112,7 @@ class UmeGRPOTrainer(GRPOTrainer):
     """TRL's `GRPOTrainer` whose checkpoints hold what the reward remembers, and whose evaluations leave that alone.
 
     A failure is no louder than `without_outliers` lets it be, and a resumed run takes its prompts in the order of an unbroken
-    one. Of TRL's private methods it overrides `_generate_and_score_completions` and `_get_train_sampler`.
+    one. Of TRL's private methods it overrides `_generate_and_score_completions`.
 
     Args:
         args, kwargs: As of `trl.GRPOTrainer`.
@@ -128,7 +135,6 @@ class UmeGRPOTrainer(GRPOTrainer):
         self.ume_reward, self.recorder = ume_reward, recorder
         self.overwrite_output_dir = overwrite_output_dir
         self._interruption = Interruption()
-        self._epochs_before = 0  # that the checkpoint has seen which is gone on from
         super().__init__(*args, **kwargs)
         self.add_callback(recorder)
         self.add_callback(_Remember(self))
@@ -167,7 +173,6 @@ class UmeGRPOTrainer(GRPOTrainer):
             return TrainOutput(self.state.global_step, 0.0, {})
         if start is not None:
             compare_settings(start, self.settings(), self.model, self.is_world_process_zero())
-        self._epochs_before = 0 if start is None else int(_state_of(start).epoch or 0)
         self.recorder.begin(folder, start)
         policy: Any = self.model
         size = sum(p.numel() * p.element_size() for p in policy.parameters() if p.requires_grad)
@@ -215,7 +220,7 @@ class UmeGRPOTrainer(GRPOTrainer):
 
     def _had_ended(self, checkpoint: Path) -> bool:
         """Say whether a checkpoint is the end of its run; if so, load it."""
-        state = _state_of(checkpoint)
+        state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
         self.ume_reward.load(checkpoint)
         spent = any(isinstance(call, ScoringBudget) and call.spent for call in self.callback_handler.callbacks)
         epochs = self.args.num_train_epochs == state.num_train_epochs
@@ -237,12 +242,6 @@ class UmeGRPOTrainer(GRPOTrainer):
         others = [name for name in self.reward_func_names if name != self.ume_reward.__name__]
         args: Any = self.args
         return run_settings(args, self.ume_reward, others, prompts)
-
-    def _get_train_sampler(self, dataset: Dataset | None = None) -> Sampler:
-        sampler = super()._get_train_sampler(dataset)
-        for _ in range(self._epochs_before):  # each draws an order of its own from a generator that no checkpoint holds
-            next(iter(sampler), None)
-        return sampler
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         batch = super()._generate_and_score_completions(inputs)
@@ -270,10 +269,6 @@ class UmeGRPOTrainer(GRPOTrainer):
         args: Any = self.args
         card = model_card(self.model, args, self.state.global_step, model_name, dataset_name, labels)
         (Path(str(args.output_dir)) / "README.md").write_text(card)
-
-
-def _state_of(checkpoint: Path) -> TrainerState:
-    return TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
 
 
 @quiet_libraries()

@@ -162,9 +162,8 @@ def train(
     figures: dict[Modality, float] = {}
     model.train()
     with told_when_interrupted(folder, lambda: step, RESUME), told_when_full(folder, how=RESUME):
-        for inputs in loader:
-            speed.count(inputs)  # on the CPU: counting on a GPU would wait for it at every step
-            inputs = {name: tensor.to(device, non_blocking=True) for name, tensor in inputs.items()}
+        for batch in loader:
+            inputs = {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
             for group in optimizer.param_groups:
                 group["lr"] = run.learning_rate * _schedule(step, run)
             with autocast:
@@ -175,6 +174,7 @@ def train(
             optimizer.zero_grad()
             step += 1
             losses.append(loss.detach())
+            speed.count(batch)  # on the CPU: counting on a GPU would wait for it at every step
             last = step == run.max_steps
             saving = last or step % run.save_steps == 0
             if saving or step % run.logging_steps == 0:

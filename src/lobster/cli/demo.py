@@ -9,7 +9,7 @@ EXAMPLE = "lobster demo"
 
 def parser() -> argparse.ArgumentParser:
     """Return the arguments."""
-    what = "See it work: sample molecules, reinforce the policy that ships, sample again; about three minutes on two CPU cores."
+    what = "See it work: sample molecules, reinforce the policy that ships, sample again; about two minutes on two CPU cores."
     made = verb_parser("demo", what, EXAMPLE, usage="lobster demo [arguments] [--name value …]")
     made.add_argument("--model_path", default="smiles-policy-3M", help="policy: a folder, a Hub id or %(default)s")
     made.add_argument("--ume", default="ume-nano-base-3M", help="encoder: a folder, a Hub id, a .ckpt or %(default)s")

@@ -18,7 +18,7 @@ from lobster.rl_training.trainers import train_in_view
 
 POLICY, ENCODER, FOLDER = "smiles-policy-3M", "ume-nano-base-3M", "runs/demo"
 
-# Chosen for three minutes on two cores: 64 molecules a step from the empty prompt, a learning rate for 3M parameters.
+# Chosen for two minutes on two cores: 64 molecules a step from the empty prompt, a learning rate for 3M parameters.
 SETTINGS: dict[str, Any] = {
     "per_device_train_batch_size": 64,
     "num_generations": 64,

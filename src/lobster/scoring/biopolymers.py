@@ -103,6 +103,22 @@ def reading_frame(nucleotides: str) -> float:
     return 0.1 * before / len(codons)
 
 
+def translate(nucleotides: str) -> str:
+    """Return the protein that a coding sequence encodes, up to its first stop codon (NCBI's genetic code 11).
+
+    It may be DNA or RNA, in either case. A start codon at the beginning is an M; bases behind the last whole codon are left
+    out, and a codon of ambiguous bases is an X where they matter.
+
+    >>> translate("gtgaaataa"), translate("AUGUGGNNN"), translate("atggc"), translate("taaatg")
+    ('MK', 'MWX', 'M', '')
+    """
+    from Bio.Seq import Seq
+
+    whole = nucleotides[: len(nucleotides) // 3 * 3].upper().replace("U", "T")
+    protein = str(Seq(whole).translate(table=11, to_stop=True))
+    return "M" + protein[1:] if whole[:3] in _start_codons() else protein
+
+
 def forbidden_sites(nucleotides: str, sites: Sequence[str]) -> float:
     """1 where none of the sites is on either strand, else 0.
 

@@ -197,17 +197,13 @@ class Scorer:
     def _pseudo_likelihoods(self, items: list[Scored], modality: Modality) -> list[float]:
         """Return those of sequences that can be read, and note what they are beside the reference where that is asked."""
         sequences = [item.sequence for item in items]
+        how: Any = {"batch_size": self.batch_size, "long_sequences": self.long_sequences}
         if not (self.reference and self.scoring.uses_reference and modality in self.reference.parts):
-            return self.encoder.compute_pseudo_likelihood(
-                sequences, modality, self.batch_size, long_sequences=self.long_sequences
-            )
-        found = self.encoder.token_log_probabilities(
-            sequences, modality, self.batch_size, long_sequences=self.long_sequences
-        )
-        part = self.reference.parts[modality]
-        tokens = self.encoder.tokens(sequences, modality)
-        for item, own, log_p in zip(items, tokens, found, strict=True):
-            item.beside_reference = part.measure(item.sequence, own, log_p)
+            return self.encoder.compute_pseudo_likelihood(sequences, modality, **how)
+        found = self.encoder.token_log_probabilities(sequences, modality, **how)
+        measured = self.reference.measure(self.encoder, sequences, modality, found, **how)
+        for item, beside in zip(items, measured, strict=True):
+            item.beside_reference = beside
         return [math.exp(log_p.mean()) for log_p in found]
 
     def _fail(self, items: list[Scored], why: str, faults: Faults) -> None:

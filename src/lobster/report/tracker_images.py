@@ -1,5 +1,6 @@
-"""The best molecules as an image in a tracker that shows images: TensorBoard."""
+"""The best molecules as an image in the trackers that show images: TensorBoard, Weights & Biases, trackio."""
 
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,12 @@ from lobster.constants import Modality
 from lobster.report.sequence_views import molecule_grid
 
 BEST_MOLECULES = "best_molecules"
+_LIKE_WANDB = ("wandb", "trackio")  # the modules of trackers with wandb's interface
+TRACKERS = ("tensorboard", *_LIKE_WANDB)
 
 
 class TrackerImages(TrainerCallback):
-    """Shows the best molecules so far in TensorBoard, with each checkpoint, where ``report_to`` has it.
+    """Shows the best molecules so far, with each checkpoint, in those of `TRACKERS` that ``report_to`` has.
 
     Args:
         trainer: A `UmeGRPOTrainer`.
@@ -23,11 +26,15 @@ class TrackerImages(TrainerCallback):
         self.trainer = trainer
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        callbacks = self.trainer.callback_handler.callbacks
-        writers = [call.tb_writer for call in callbacks if isinstance(call, TensorBoardCallback) and call.tb_writer]
         best = self.trainer.ume_reward.top_sequences.best
         molecules = {row["sequence"]: row["score"] for row in best if row["modality"] == Modality.SMILES.value}
-        if writers and molecules:
-            image = np.asarray(molecule_grid(molecules).convert("RGB"))
-            for writer in writers:
-                writer.add_image(BEST_MOLECULES, image, state.global_step, dataformats="HWC")
+        if not molecules or not state.is_world_process_zero:
+            return
+        image = molecule_grid(molecules).convert("RGB")
+        for callback in self.trainer.callback_handler.callbacks:
+            if isinstance(callback, TensorBoardCallback) and callback.tb_writer:
+                callback.tb_writer.add_image(BEST_MOLECULES, np.asarray(image), state.global_step, dataformats="HWC")
+        for name in _LIKE_WANDB:
+            if name in args.report_to:
+                tracker = import_module(name)
+                tracker.log({BEST_MOLECULES: tracker.Image(image), "train/global_step": state.global_step})

@@ -138,7 +138,7 @@ class UmeGRPOTrainer(GRPOTrainer):
         super().__init__(*args, **kwargs)
         self.add_callback(recorder)
         self.add_callback(_Remember(self))
-        if "tensorboard" in (self.args.report_to or []):
+        if {"tensorboard", "wandb", "trackio"} & set(self.args.report_to or []):
             from lobster.report.tracker_images import TrackerImages
 
             self.add_callback(TrackerImages(self))

@@ -59,27 +59,34 @@ def test_nothing_valid_is_reported_without_an_error(reward, tmp_path):
     json.loads((tmp_path / "summary.json").read_text(), parse_constant=pytest.fail)  # NaN is no JSON
 
 
-def test_tensorboard_gets_a_picture_of_the_best_molecules(tiny_policy, tiny_ume, tmp_path):
+@pytest.fixture
+def watched(tiny_policy, tiny_ume, tmp_path):
+    """Train three steps, with two checkpoints, in view of a tracker."""
+
+    def train(tracker: str) -> None:
+        settings = {"per_device_train_batch_size": 4, "num_generations": 4, "max_completion_length": 8}
+        settings |= {"max_steps": 3, "save_steps": 2, "disable_tqdm": True, "report_to": tracker}
+        prompts = {"prompt": [""] * 4, "modality": ["SMILES"] * 4}
+        create_ume_grpo_trainer(tiny_policy, tiny_ume, prompts, output_dir=tmp_path, **settings).train()
+
+    return train
+
+
+def test_tensorboard_gets_a_picture_of_the_best_molecules(watched, tmp_path):
     event_accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
-    prompts = {"prompt": [""] * 4, "modality": ["SMILES"] * 4}
-    settings = {
-        "per_device_train_batch_size": 4,
-        "num_generations": 4,
-        "max_completion_length": 8,
-        "disable_tqdm": True,
-    }
-    trainer = create_ume_grpo_trainer(
-        tiny_policy,
-        tiny_ume,
-        prompts,
-        output_dir=tmp_path,
-        max_steps=3,
-        save_steps=2,
-        report_to="tensorboard",
-        **settings,
-    )
-    trainer.train()
+    watched("tensorboard")
     [folder] = {file.parent for file in tmp_path.rglob("events.out.tfevents.*")}
     events = event_accumulator.EventAccumulator(str(folder), size_guidance={"images": 0}).Reload()
     assert [image.step for image in events.Images("best_molecules")] == [2, 3]
     assert events.Images("best_molecules")[0].width % 220 == 0
+
+
+def test_wandb_gets_a_picture_of_the_best_molecules(watched, tmp_path, monkeypatch):
+    wandb = pytest.importorskip("wandb")
+    for name, value in {"MODE": "offline", "DIR": str(tmp_path), "SILENT": "true"}.items():
+        monkeypatch.setenv(f"WANDB_{name}", value)
+    watched("wandb")
+    wandb.finish()
+    pictures = list(tmp_path.glob("wandb/offline-run-*/files/media/images/best_molecules_*.png"))
+    assert len(pictures) == 2
+    assert Image.open(pictures[0]).width % 220 == 0

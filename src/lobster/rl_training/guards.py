@@ -10,7 +10,7 @@ from typing import Any
 from transformers import TrainerCallback
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
-from lobster.rl_training.top_sequences import TopSequences
+from lobster.runs.top_sequences import TopSequences
 
 logger = logging.getLogger(__name__)
 

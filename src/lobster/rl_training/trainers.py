@@ -140,7 +140,7 @@ def create_ume_grpo_trainer(
             raise TypeError("batch_size and per_device_train_batch_size are the same thing: pass one of them")
         grpo["per_device_train_batch_size"] = batch_size
     check_keywords(grpo)
-    given = {name: grpo.pop(name) for name in list(grpo) if name in _TRAINER_FIELDS and name not in _CONFIG_FIELDS}
+    given = {name: grpo.pop(name) for name in list(grpo) if name in _TRAINER_FIELDS}
     extras = dict(given)
     on_cpu = grpo.get("use_cpu", not torch.cuda.is_available())
     settings = DEFAULTS | (CPU_DEFAULTS if on_cpu else {}) | grpo

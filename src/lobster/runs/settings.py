@@ -72,10 +72,7 @@ def compare_settings(checkpoint: Path, settings: dict[str, Any], model: PreTrain
     Raises:
         ValueError: The checkpoint is of another policy.
     """
-    file = checkpoint / SETTINGS_FILE
-    if not file.is_file():
-        return
-    then = json.loads(file.read_text())
+    then = json.loads((checkpoint / SETTINGS_FILE).read_text())
     if (policy := then.pop("policy")) != _size(model):
         raise ValueError(
             f"{checkpoint} holds a policy of {policy}, this run's is {_size(model)}: resume with the former"

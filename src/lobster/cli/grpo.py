@@ -38,4 +38,4 @@ def run(words: list[str]) -> None:
     from lobster.grpo_command.arguments import parse_run
     from lobster.grpo_command.run import train_run
 
-    print(f"The policy is in {train_run(parse_run(parser(), rest)).args.output_dir}")
+    print(f"The policy is in {train_run(parse_run(parser(), rest))}")

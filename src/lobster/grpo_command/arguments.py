@@ -1,5 +1,6 @@
 """The arguments of `lobster grpo`: ours beside all of TRL's, from YAML and flags."""
 
+import json
 from argparse import RawDescriptionHelpFormatter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
@@ -12,6 +13,7 @@ from lobster.constants import Modality
 from lobster.rl_training.trainers import BETA, DEFAULTS
 from lobster.runs.folder import RUN_FILE, read_description
 from lobster.scoring.components import nearest
+from lobster.yaml_values import parse_value
 
 POLICY, OUTPUT_DIR = "smiles-policy-3M", "runs/grpo"
 _NOT_GIVEN = object()
@@ -68,6 +70,13 @@ class RunArguments:
     )
     scoring_budget: int | None = field(
         default=None, metadata={"help": "distinct sequences that may be scored before the run ends"}
+    )
+    until_score: float | None = field(
+        default=None, metadata={"help": "mean score that ends the run when the last steps have reached it"}
+    )
+    stages: str | None = field(
+        default=None,
+        metadata={"help": "list of stages, each with the arguments that it has for itself (a curriculum); in YAML"},
     )
     include_prompt: bool = field(default=False, metadata={"help": "the molecule is prompt and completion together"})
     smiles_options: str | None = field(
@@ -133,7 +142,27 @@ def parse_run(parser: TrlParser, words: Sequence[str]) -> dict[str, Any]:
     if unknown:
         parser.error(f"unknown argument {unknown[0]}: {nearest(unknown[0].lstrip('-'), names)}")
     given = {name: value for given in found for name, value in vars(given).items() if value is not _NOT_GIVEN}
+    if given.get("stages") is not None:
+        given["stages"] = [parse_run(parser, _words(stage)) for stage in _stages(given["stages"])]
     return given | ({"config": recorded} if recorded else {})
+
+
+def _stages(given: Any) -> list[dict[str, Any]]:
+    """Return the stages that YAML describes, in a file or on the command line."""
+    stages = parse_value(given) if isinstance(given, str) else given
+    if not isinstance(stages, list) or not all(isinstance(stage, dict) for stage in stages):
+        raise ValueError(f"stages is {stages!r:.60}: expected a list of mappings, the arguments that each stage has")
+    return stages
+
+
+def _words(stage: dict[str, Any]) -> list[str]:
+    """Return arguments of a YAML file as the command line would have them."""
+    lists = {f.name for kind in _KINDS for f in fields(kind) if "list" in str(f.type)}
+    words: list[str] = []
+    for name, value in stage.items():
+        values = value if isinstance(value, list) and name in lists else [value]
+        words += [f"--{name}", *(part if isinstance(part, str) else json.dumps(part) for part in values)]
+    return words
 
 
 def _recorded(config: str) -> Path | None:

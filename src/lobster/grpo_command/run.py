@@ -5,13 +5,14 @@ from dataclasses import fields
 from typing import Any
 
 from datasets import Dataset
-from trl import GRPOTrainer, ModelConfig, get_peft_config, get_quantization_config
+from trl import ModelConfig, get_peft_config, get_quantization_config
 
 from lobster.constants import Modality
 from lobster.device import resolve_device
 from lobster.grpo_command.arguments import OUTPUT_DIR, POLICY, RunArguments
 from lobster.model.policies import find_policy, load_policy_tokenizer
 from lobster.prompts import as_dataset, load_prompts
+from lobster.rl_training.curriculum import train_curriculum
 from lobster.rl_training.trainers import train_ume_grpo
 from lobster.runs.description import read_run
 from lobster.runs.folder import read_description
@@ -22,8 +23,8 @@ _TAKEN_OUT = ("peft_config", "processing_class")  # None of a flag is no argumen
 _YAML = ("prompts", "reward_temperature", "scoring", "reference", "diversity", "guard", "smiles_options")
 
 
-def train_run(given: dict[str, Any]) -> GRPOTrainer:
-    """Train as arguments say that `parse_run` returned, and save the policy in the run's folder.
+def train_run(given: dict[str, Any]) -> str:
+    """Train as arguments say that `parse_run` returned; return the folder that the policy was saved in.
 
     Where they are a recorded run's and changes of it, they say where to: the recorded run is not overwritten.
 
@@ -31,7 +32,7 @@ def train_run(given: dict[str, Any]) -> GRPOTrainer:
         FileNotFoundError, ValueError, TypeError, OSError, KeyboardInterrupt: As of `read_run` and `train_ume_grpo`.
     """
     given = dict(given)
-    file, modality = given.pop("config", None), given.pop("modality", None)
+    file, modality, stages = (given.pop(name, None) for name in ("config", "modality", "stages"))
     resume = parse_value(str(given.pop("resume_from_checkpoint", None) or given.get("resume", False)))
     given.pop("resume", None)
     run: dict[str, Any] = {"output_dir": OUTPUT_DIR}
@@ -48,8 +49,12 @@ def train_run(given: dict[str, Any]) -> GRPOTrainer:
         run = {name: value for name, value in found.items() if value is not None or name not in _TAKEN_OUT}
     run = {"model_path": POLICY, "ume_model_path": RunArguments.encoder} | run
     run["train_dataset"] = _with_modality(run.get("train_dataset", [""]), modality)
-    device = resolve_device(run.pop("device", None))
-    return train_ume_grpo(**run, device=device, resume_from_checkpoint=resume or None)
+    run["device"] = resolve_device(run.pop("device", None))
+    if stages is None:
+        train_ume_grpo(**run, resume_from_checkpoint=resume or None)
+        return str(run["output_dir"])
+    train_curriculum([_passed(stage, modality, {}) for stage in stages], resume=bool(resume), **run)
+    return f"{run['output_dir']}/stage-{len(stages)}"
 
 
 def _passed(given: dict[str, Any], modality: str | None, before: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from lobster.resume import (
 )
 from lobster.rl_training.advantages import without_outliers
 from lobster.rl_training.checked_rewards import raise_faults
-from lobster.rl_training.guards import RunGuard, ScoringBudget
+from lobster.rl_training.guards import GOALS, RunGuard
 from lobster.rl_training.trl_reward import UmeReward
 from lobster.runs.interruption import Interruption
 from lobster.runs.model_card import model_card
@@ -160,18 +160,18 @@ class UmeGRPOTrainer(GRPOTrainer):
         for callback in self.callback_handler.callbacks:
             if isinstance(callback, RunGuard) and callback.reason:
                 return callback.reason
-            if isinstance(callback, ScoringBudget) and callback.spent:
-                return f"the scoring_budget of {callback.budget} is spent"
+            if isinstance(callback, GOALS) and (why := callback.ended(self.state)):
+                return why
         return f"step {self.state.global_step} of {self.state.max_steps}"
 
     def _had_ended(self, checkpoint: Path) -> bool:
         """Say whether a checkpoint is the end of its run; if so, load it."""
         state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
         self.ume_reward.load(checkpoint)
-        spent = any(isinstance(call, ScoringBudget) and call.spent for call in self.callback_handler.callbacks)
+        reached = any(isinstance(call, GOALS) and call.ended(state) for call in self.callback_handler.callbacks)
         epochs = self.args.num_train_epochs == state.num_train_epochs
         steps = self.args.max_steps if self.args.max_steps > 0 else state.max_steps if epochs else float("inf")
-        if state.global_step < steps and not spent:
+        if state.global_step < steps and not reached:
             return False
         best = state.best_model_checkpoint if self.args.load_best_model_at_end else None
         self._load_from_checkpoint(best or str(checkpoint))

@@ -46,7 +46,7 @@ from lobster.rl_training.batches import check_batches
 from lobster.rl_training.checked_rewards import checked
 from lobster.rl_training.diversity import DiversityMemory
 from lobster.rl_training.grpo_trainer import UmeGRPOTrainer
-from lobster.rl_training.guards import RunGuard, ScoringBudget
+from lobster.rl_training.guards import RunGuard, ScoreReached, ScoringBudget
 from lobster.rl_training.reward_functions import References, Scoring, Temperature, create_ume_reward_wrapper
 from lobster.runs.recording import RunRecorder
 from lobster.scoring.components import nearest
@@ -87,6 +87,7 @@ def create_ume_grpo_trainer(
     diversity: DiversityMemory | Mapping[str, Any] | bool = True,
     guard: RunGuard | Mapping[str, Any] | bool = True,
     scoring_budget: int | None = None,
+    until_score: float | None = None,
     include_prompt: bool = False,
     smiles_options: SmilesOptions | Mapping[str, bool] | None = None,
     long_sequences: LongSequences = "refuse",
@@ -115,6 +116,7 @@ def create_ume_grpo_trainer(
         diversity: The memory that pays less for what is no longer new, or its arguments; False pays always the same.
         guard: What stops a run that goes bad, or its arguments; False lets it run.
         scoring_budget: Distinct sequences that may be scored before the run ends.
+        until_score: The mean score, in (0, 1], that ends the run when the last steps have reached it (`ScoreReached`).
         include_prompt: Whether the molecule is prompt and completion together.
         smiles_options: What makes a SMILES another molecule, or one at all; see `SmilesOptions`.
         long_sequences: ``"windows"`` scores proteins and genes beyond the encoder's `max_length`, ``"refuse"`` gives them 0.
@@ -166,8 +168,8 @@ def create_ume_grpo_trainer(
         place=Path(output_dir) / "start" if args.beta else None,
         new_adapter="peft_config" in extras,
     )
-    memory = _chosen(diversity, DiversityMemory, "diversity")
-    watch = _chosen(guard, RunGuard, "guard")
+    memory = chosen(diversity, DiversityMemory, "diversity")
+    watch = chosen(guard, RunGuard, "guard")
     reward = create_ume_reward_wrapper(
         ume_model,
         reward_temperature,
@@ -184,6 +186,8 @@ def create_ume_grpo_trainer(
         callbacks.append(watch)
     if scoring_budget is not None:
         callbacks.append(ScoringBudget(reward.top_sequences, scoring_budget))
+    if until_score is not None:
+        callbacks.append(ScoreReached(until_score))
     several_rewards = isinstance(reward_funcs, (list, tuple))
     others = reward_funcs if several_rewards else [] if reward_funcs is None else [reward_funcs]
     arguments = {
@@ -198,6 +202,7 @@ def create_ume_grpo_trainer(
         "diversity": _arguments_of(memory, DiversityMemory),
         "guard": _arguments_of(watch, RunGuard),
         "scoring_budget": scoring_budget,
+        "until_score": until_score,
         "include_prompt": include_prompt,
         "smiles_options": reward.reward_function.smiles_options,
         "long_sequences": long_sequences,
@@ -338,7 +343,7 @@ def _beta(dataset: Any) -> float:
     return max((BETA[modality] for modality in _modalities(dataset)), default=BETA[Modality.SMILES])
 
 
-def _chosen(choice: Any, make: Callable[..., Part], name: str) -> Part | None:
+def chosen(choice: Any, make: Callable[..., Part], name: str) -> Part | None:
     """Return what was passed, or made of the arguments that were passed; the default one for True, None for False."""
     if choice is False:
         return None

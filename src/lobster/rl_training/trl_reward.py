@@ -112,6 +112,7 @@ class UmeReward:
 
     def _metrics(self, valid: list[Scored], count: int) -> Iterator[tuple[str, float]]:
         yield "valid", len(valid) / count
+        yield "score", sum(item.score for item in valid) / count
         yield "novelty_weight", sum(item.novelty_weight for item in valid) / count
         yield "cached", self.reward_function.cache_hit_rate
         names = [component.name for component in self.reward_function.scoring.components]

@@ -16,10 +16,11 @@ import sys
 from typing import Any
 
 from lobster.model import load_encoder
+from lobster.prompts import load_prompts
 from lobster.quiet import silence_libraries
 from lobster.report.demo import ENCODER, FOLDER, POLICY, run_demo
 from lobster.rl_training import train_ume_grpo
-from lobster.rl_training.prompts import load_prompts, parse_settings
+from lobster.yaml_values import parse_settings
 
 
 def main() -> None:

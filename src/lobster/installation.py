@@ -7,7 +7,7 @@ from importlib.metadata import PackageNotFoundError, metadata, requires, version
 from packaging.requirements import Requirement
 
 NAME = "lobster-rl"
-_SHOWN = ("torch", "transformers", "trl", "accelerate", "datasets", "tokenizers", "rdkit", "peft")
+_SHOWN = ("torch", "transformers", "trl", "accelerate", "datasets", "tokenizers", "rdkit", "numpy", "peft")
 
 
 def versions() -> dict[str, str]:

@@ -70,5 +70,5 @@ def example_runs() -> dict[str, str]:
     >>> example_runs()["smiles"].splitlines()[0]
     '# Reinforces the SMILES policy that ships: lobster grpo --config run.yaml'
     """
-    folder = Path(str(files("lobster").joinpath("rl_training", "examples")))
+    folder = Path(str(files("lobster").joinpath("grpo_command", "examples")))
     return {file.stem: file.read_text(encoding="utf-8") for file in sorted(folder.glob("*.yaml"))}

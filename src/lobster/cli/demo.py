@@ -32,8 +32,8 @@ def run(words: list[str]) -> None:
     known, rest = arguments.parse_known_args(words)
     quiet()
     from lobster.report.demo import run_demo
-    from lobster.rl_training.prompts import parse_settings
     from lobster.rl_training.trainers import check_keywords
+    from lobster.yaml_values import parse_settings
 
     try:
         settings = parse_settings(rest)

@@ -16,7 +16,7 @@ _PRINT = "--example smiles|protein|coding|chat prints a commented YAML file that
 
 def parser() -> Any:
     """Return the arguments."""
-    from lobster.rl_training.arguments import run_parser
+    from lobster.grpo_command.arguments import run_parser
 
     shape = verb_parser("grpo", f"{_WHAT}\n{_PRINT}", EXAMPLE)
     return run_parser(shape.prog, shape.description or "", shape.epilog or "")
@@ -35,6 +35,7 @@ def run(words: list[str]) -> None:
         print(runs[found.example], end="")
         return
     quiet()
-    from lobster.rl_training.arguments import parse_run, train_run
+    from lobster.grpo_command.arguments import parse_run
+    from lobster.grpo_command.run import train_run
 
-    print(f"The policy is in {train_run(parse_run(parser(), rest)).args.output_dir}")
+    print(f"The policy is in {train_run(parse_run(parser(), rest))}")

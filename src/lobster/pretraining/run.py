@@ -336,7 +336,7 @@ def _resume(folder: Path, model: PreTrainedModel, optimizer: torch.optim.Optimiz
     except RuntimeError as error:
         raise ValueError(f"{last} is of another model than this run's: choose another --output_dir") from error
     optimizer.load_state_dict(torch.load(last / "optimizer.pt", map_location=model.device, weights_only=True))
-    then = json.loads((last / SETTINGS_FILE).read_text()) if (last / SETTINGS_FILE).is_file() else settings
+    then = json.loads((last / SETTINGS_FILE).read_text())
     changed = ", ".join(differences(then, settings))
     print(f"resuming from {last}" + (f" with other settings: {changed}" if changed else ""), flush=True)
     return json.loads((last / "trainer_state.json").read_text())["global_step"]

@@ -13,7 +13,7 @@ import numpy as np
 from lobster.constants import Modality
 from lobster.evaluation import SmilesMetrics, smiles_metrics
 from lobster.report.sequence_views import molecule_grid
-from lobster.run_folder import SUMMARY_FILE
+from lobster.runs.folder import SUMMARY_FILE
 from lobster.scoring import Scorer
 from lobster.scoring.completions import Outcome, Scored
 

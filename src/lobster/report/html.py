@@ -16,7 +16,7 @@ from lobster.constants import Modality
 from lobster.report.charts import bar_chart, curve_chart, histogram_chart
 from lobster.report.run_record import Run, histogram, letters, measured, shares
 from lobster.report.sequence_views import LEVELS, draw_molecule, surprise_levels
-from lobster.run_folder import REPORT_FILE
+from lobster.runs.folder import REPORT_FILE
 from lobster.sequences.chemistry import murcko_scaffold
 
 if TYPE_CHECKING:

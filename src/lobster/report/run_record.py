@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from lobster.constants import Modality
-from lobster.run_folder import RUN_FILE, read_best, read_completions, read_description, read_metrics
+from lobster.runs.folder import RUN_FILE, read_best, read_completions, read_description, read_metrics
 
 CURVE_POINTS = 300  # of a curve; more are averaged
 PHASE_ROWS = 500  # completions that stand for the beginning, and for the end

@@ -1,4 +1,4 @@
-"""What ends a run before its last step: a guard against one that goes bad, which keeps its best policy, and a budget."""
+"""What ends a run before its last step: a guard against one that goes bad, which keeps its best policy, a budget, and a goal."""
 
 import logging
 import math
@@ -10,7 +10,7 @@ from typing import Any
 from transformers import TrainerCallback
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
-from lobster.rl_training.top_sequences import TopSequences
+from lobster.runs.top_sequences import TopSequences
 
 logger = logging.getLogger(__name__)
 
@@ -147,16 +147,52 @@ class ScoringBudget(TrainerCallback):
     def __init__(self, top_sequences: TopSequences, budget: int):
         self.top_sequences, self.budget = top_sequences, budget
 
-    @property
-    def spent(self) -> bool:
-        """Whether nothing is left of it."""
-        return self.top_sequences.unique >= self.budget
+    def ended(self, state: Any) -> str | None:
+        """Say that a run has ended, and why; None where it has not."""
+        return f"the scoring_budget of {self.budget} is spent" if self.top_sequences.unique >= self.budget else None
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if self.spent:
+        if self.ended(state):
             control.should_training_stop = True
             if state.is_world_process_zero:
                 logger.warning(
                     "stopped at step %d: %d distinct sequences are scored, the scoring_budget is %d",
                     *(state.global_step, self.top_sequences.unique, self.budget),
                 )
+
+
+class ScoreReached(TrainerCallback):
+    """Ends a run, with a checkpoint, when what the policy writes scores well enough.
+
+    Args:
+        score: What the mean score of completions, a failure counted as 0, has to reach over the last `WINDOW` steps.
+        reward_name: The `UmeReward`'s name.
+
+    Raises:
+        ValueError: The score is not in (0, 1].
+    """
+
+    WINDOW = 5
+
+    def __init__(self, score: float, reward_name: str = "ume_reward"):
+        if isinstance(score, bool) or not 0 < score <= 1:
+            raise ValueError(f"until_score is {score!r}: expected a score in (0, 1]")
+        self.score, self.name = score, f"{reward_name}/score"
+
+    def ended(self, state: Any) -> str | None:
+        """Say that a run has ended, and why; None where it has not."""
+        entries = max(1, math.ceil(self.WINDOW / max(1, state.logging_steps)))
+        last = [entry[self.name] for entry in state.log_history if self.name in entry][-entries:]
+        if len(last) < entries or (mean := sum(last) / entries) < self.score:
+            return None
+        return f"the mean score of {mean:.3f} has reached the until_score of {self.score:g}"
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **kwargs: Any) -> None:
+        if self.name in (logs or {}) and (why := self.ended(state)):
+            control.should_training_stop = True
+            control.should_save = args.save_strategy != "no"
+            if state.is_world_process_zero:
+                logger.warning("stopped at step %d: %s", state.global_step, why)
+
+
+GOALS = (ScoringBudget, ScoreReached)

@@ -4,7 +4,8 @@ import os
 from functools import cache
 from typing import Any
 
-from lobster.rl_training.reward_functions import UmeReward, create_ume_reward_wrapper
+from lobster.rl_training.reward_functions import create_ume_reward_wrapper
+from lobster.rl_training.trl_reward import UmeReward
 
 ENCODER = "ume-mini-base-12M"
 

@@ -304,7 +304,7 @@ def _without_start(modality: Modality, found: Found) -> Found:
 
 def _are_coding(sequences: Sequence[str], modality: Modality) -> bool:
     """Say whether most sequences are read from a start codon to a stop codon at the end."""
-    return modality is Modality.NUCLEOTIDE and np.mean([reading_frame(s) == 1 for s in sequences]) > 0.5
+    return modality is Modality.NUCLEOTIDE and 2 * sum(reading_frame(s) == 1 for s in sequences) > len(sequences)
 
 
 def _encoded(encoder: "Encoder", genes: Sequence[str], **how: Any) -> list[Found | None]:

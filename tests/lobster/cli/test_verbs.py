@@ -16,7 +16,7 @@ from lobster.cli.main import main
 from lobster.constants import Modality
 from lobster.resume import checkpoints
 from lobster.rl_training.trainers import BETA
-from lobster.run_folder import read_completions, read_description
+from lobster.runs.folder import read_completions, read_description
 from lobster.shipped import example_runs
 
 

@@ -6,8 +6,8 @@ from datasets import Dataset, DatasetDict
 from tokenizers.processors import TemplateProcessing
 from transformers import AutoTokenizer, EsmConfig, EsmForMaskedLM, GPT2Config, GPT2LMHeadModel
 
+from lobster.prompts import as_dataset
 from lobster.rl_training import create_ume_grpo_trainer
-from lobster.rl_training.checks import as_dataset
 
 SETTINGS = {
     "per_device_train_batch_size": 4,

@@ -1,18 +1,14 @@
 """run.yaml: everything that defines a run, written so that it can be read, compared and repeated."""
 
 import hashlib
-import inspect
 import logging
-import platform
 import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
-from contextlib import suppress
-from dataclasses import MISSING, asdict
+from dataclasses import asdict
 from enum import Enum
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -21,33 +17,19 @@ import torch
 import yaml
 from datasets import Dataset
 from pyarrow import parquet
-from transformers import AutoTokenizer, PreTrainedTokenizerBase
-from trl import GRPOConfig
+from transformers import AutoTokenizer, PreTrainedTokenizerBase, TrainingArguments
 
-from lobster.model.checkpoints import assets
+from lobster.installation import versions
 from lobster.resume import differences
-from lobster.rl_training.diversity import DiversityMemory
-from lobster.rl_training.guards import RunGuard
-from lobster.run_folder import RUN_FILE, read_description
+from lobster.runs.folder import RUN_FILE, read_description
 from lobster.scoring.components import import_from, resolve_function
 from lobster.scoring.function import ScoringFunction
 from lobster.scoring.transforms import TRANSFORMS
 from lobster.sequences import SmilesOptions
+from lobster.shipped import assets
 
 logger = logging.getLogger(__name__)
 
-_PACKAGES = (
-    "lobster-rl",
-    "torch",
-    "transformers",
-    "trl",
-    "accelerate",
-    "peft",
-    "datasets",
-    "tokenizers",
-    "rdkit",
-    "numpy",
-)
 _DATA = ("train_dataset", "eval_dataset")
 _FLAGS = {"model_path": "model_name_or_path", "ume_model_path": "encoder", "processing_class": "chat_template"}
 _ODD = re.compile(r"[^\w.-]")  # in the name of a file
@@ -60,22 +42,13 @@ _HEAD = f"""\
 """
 
 
-def trl_arguments(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments of `trl.GRPOConfig` that differ from its defaults, and the seed."""
-    defaults = {
-        field.name: field.default if field.default_factory is MISSING else field.default_factory()
-        for field in GRPOConfig.__dataclass_fields__.values()
-    }
-    return {"seed": defaults["seed"]} | {name: value for name, value in given.items() if value != defaults[name]}
-
-
-def write_run(folder: Path, arguments: Mapping[str, Any], args: GRPOConfig, resumed: int | None) -> None:
+def write_run(folder: Path, arguments: Mapping[str, Any], args: TrainingArguments, resumed: int | None) -> None:
     """Write run.yaml, and the prompts beside it.
 
     Args:
         folder: The run's.
         arguments: Of `train_ume_grpo`, as they were resolved; ``callbacks`` are named, but not written.
-        args: TRL's.
+        args: Of the trainer.
         resumed: The step that the run goes on from, of a run that this file has described.
     """
     file = folder / RUN_FILE
@@ -87,7 +60,7 @@ def write_run(folder: Path, arguments: Mapping[str, Any], args: GRPOConfig, resu
         changed = differences(_flat(before["arguments"]), _flat(plain))
         goings_on.append({"step": resumed} | ({"changed": ", ".join(changed)} if changed else {}))
     about = {
-        "versions": versions(),
+        "versions": {name: found for name, found in versions().items() if found != "missing"},
         "revision": revision(),
         "processes": args.world_size,
         "callbacks": [type(callback).__name__ for callback in arguments.get("callbacks") or []],
@@ -219,8 +192,6 @@ class _Writer:
                 return [self.plain(part, f"{where}.{number}") for number, part in enumerate(value)]
             case set() | frozenset():
                 return sorted(self.plain(part, where) for part in value)
-        if type(value) in (DiversityMemory, RunGuard):
-            return {name: getattr(value, name) for name in inspect.signature(type(value)).parameters}
         self.lost[where] = f"a {type(value).__name__}"
         return None
 
@@ -346,15 +317,6 @@ def _flat(value: Any, name: str = "") -> dict[str, Any]:
         return {name: value}
     pairs = value.items() if isinstance(value, Mapping) else enumerate(value)
     return {key: leaf for part, inner in pairs for key, leaf in _flat(inner, f"{name}.{part}".strip(".")).items()}
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of Python and of the packages that a run depends on, of those that are installed."""
-    found = {"python": platform.python_version()}
-    for package in _PACKAGES:
-        with suppress(PackageNotFoundError):
-            found[package] = version(package)
-    return found
 
 
 def revision() -> str | None:

@@ -1,61 +1,17 @@
-"""Checks of prompts and batches: what TRL would refuse late, or not at all, said in one line before training."""
+"""Checks of prompts: what TRL would refuse late, or not at all, said in one line before training."""
 
 import heapq
 import math
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-import pandas as pd
-from datasets import Dataset, DatasetDict, IterableDataset
-from pyarrow import ArrowException
+from datasets import Dataset
 from torch.nn import Embedding
-from trl import GRPOConfig
 
 from lobster.constants import Modality
 
 _RESERVED_COLUMNS = ("prompts", "completions", "completion_ids", "trainer_state", "log_metric", "log_extra")
 _CHECKED = 32  # prompts that are tokenised: the longest, and as many from all over the data set
-
-
-def as_dataset(prompts: Any, name: str) -> Dataset | IterableDataset:
-    """Return prompts as a data set.
-
-    Args:
-        prompts: A data set or a stream; a pandas DataFrame or columns by name; a Series or list of prompts; or a list of
-            rows, each a mapping.
-        name: What it is called in errors.
-
-    Raises:
-        TypeError: It is something else.
-
-    >>> as_dataset(["C", "CC"], "train_dataset")["prompt"][:]
-    ['C', 'CC']
-    """
-    try:
-        match prompts:
-            case Dataset() | IterableDataset():
-                return prompts
-            case DatasetDict():
-                raise TypeError(
-                    f"{name} is a DatasetDict: pass one of its splits, such as [{next(iter(prompts), '')!r}]"
-                )
-            case pd.DataFrame():
-                return Dataset.from_pandas(prompts, preserve_index=False)
-            case Mapping():
-                return Dataset.from_dict({str(column): list(values) for column, values in prompts.items()})
-            case list() | tuple() | pd.Series():
-                rows = list(prompts)
-                if rows and all(isinstance(row, Mapping) for row in rows):
-                    return Dataset.from_list([dict(row) for row in rows])
-                return Dataset.from_dict({"prompt": rows})
-    except ArrowException as error:  # values of several types in one column
-        raise TypeError(
-            f"{name} cannot become columns ({error}): every prompt is a text, or a list of messages"
-        ) from error
-    raise TypeError(
-        f"{name} is {prompts!r:.60}: expected a datasets.Dataset, a pandas DataFrame, or a list of prompts or rows"
-    )
 
 
 def check_dataset(dataset: Any, name: str) -> None:
@@ -81,49 +37,6 @@ def check_dataset(dataset: Any, name: str) -> None:
             for value in dataset.unique("modality"):
                 if value is not None:
                     Modality(value)
-
-
-def check_batches(settings: dict[str, Any], dataset: Any) -> None:
-    """Check that a generation batch divides into groups, and that there are prompts for it.
-
-    Args:
-        settings: Arguments of `trl.GRPOConfig`; what is left out has TRL's default.
-        dataset: The prompts.
-
-    Raises:
-        ValueError: TRL would refuse the sizes, or silently end training; the message says which would do.
-    """
-    fields = GRPOConfig.__dataclass_fields__
-    per_device, generations, accumulation, steps = (
-        settings.get(name, fields[name].default)
-        for name in (
-            "per_device_train_batch_size",
-            "num_generations",
-            "gradient_accumulation_steps",
-            "steps_per_generation",
-        )
-    )
-    if generations < 2:
-        raise ValueError(f"num_generations is {generations}: GRPO compares completions, it needs at least 2")
-    world = int(os.environ.get("WORLD_SIZE", 1))
-    batch = settings.get("generation_batch_size") or per_device * world * (steps or accumulation)
-    if batch % generations:
-        below, above = batch // generations * generations, -(-batch // generations) * generations
-        near = [d for d in range(2, batch + 1) if batch % d == 0]
-        fitting = min(near, key=lambda d: abs(d - generations)) if near else None
-        sizes = " or ".join(str(size) for size in (below, above) if size)
-        raise ValueError(
-            f"a generation batch of {batch} completions (per_device_train_batch_size × processes × "
-            f"gradient_accumulation_steps) does not divide into groups of num_generations={generations}: make the "
-            f"batch {sizes}" + (f", or num_generations {fitting}" if fitting else "")
-        )
-    needed = batch // generations
-    if isinstance(dataset, Dataset) and len(dataset) < needed:
-        raise ValueError(
-            f"train_dataset has {len(dataset)} prompts, a generation batch of {batch} with "
-            f"num_generations={generations} needs {needed}: raise num_generations to {math.ceil(batch / len(dataset))} "
-            "or repeat the prompts"
-        )
 
 
 def check_prompts(dataset: Any, name: str, tokenizer: Any, model: Any, ends: Sequence[int], args: Any) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lobster.processes import digest, from_all_processes
-from lobster.run_folder import BEST_FILE
+from lobster.runs.folder import BEST_FILE
 from lobster.scoring.completions import Outcome, Scored
 
 TOP_SEQUENCES_FILE = "top_sequences.json"

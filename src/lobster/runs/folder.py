@@ -2,12 +2,12 @@
 
 import json
 import math
-import re
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
+
+from lobster.yaml_values import read_yaml
 
 RUN_FILE = "run.yaml"  # everything that defines the run
 METRICS_FILE = "metrics.jsonl"  # a line a logging step
@@ -15,18 +15,6 @@ COMPLETIONS = "completions"  # a folder of parquet files: every completion that 
 BEST_FILE = "best_sequences.csv"
 SUMMARY_FILE = "summary.json"
 REPORT_FILE = "report.html"
-
-
-class _Loader(yaml.SafeLoader):
-    """Reads 1e-5 as a number, as YAML 1.2 does."""
-
-
-_Loader.yaml_implicit_resolvers = {first: list(some) for first, some in yaml.SafeLoader.yaml_implicit_resolvers.items()}
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$"),
-    list("-+.0123456789"),
-)
 
 
 def read_description(file: str | Path) -> dict[str, Any]:
@@ -37,10 +25,7 @@ def read_description(file: str | Path) -> dict[str, Any]:
         ValueError: It is no mapping with arguments.
     """
     file = Path(file)
-    try:
-        found = yaml.load(file.read_bytes(), _Loader)
-    except yaml.YAMLError as error:
-        raise ValueError(f"{file} is not YAML: {' '.join(str(error).split())}") from error
+    found = read_yaml(file.read_bytes(), str(file))
     if not isinstance(found, dict) or not isinstance(found.get("arguments"), dict):
         raise ValueError(
             f"{file} describes no run: expected a mapping with the arguments of train_ume_grpo in 'arguments'"

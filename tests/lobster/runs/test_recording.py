@@ -14,7 +14,7 @@ from pyarrow import parquet
 
 from lobster.model.policies import load_policy
 from lobster.rl_training import create_ume_grpo_trainer, read_run, train_ume_grpo
-from lobster.run_folder import completion_parts, read_completions, read_description, read_metrics
+from lobster.runs.folder import completion_parts, read_completions, read_description, read_metrics
 
 SETTINGS = {
     "per_device_train_batch_size": 4,

@@ -5,24 +5,26 @@ import shutil
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 from pyarrow import compute, parquet
 from transformers import TrainerCallback
 
 from lobster.processes import from_all_processes
-from lobster.rl_training.reward_functions import UmeReward
-from lobster.rl_training.run_file import write_run
-from lobster.run_folder import COMPLETIONS, METRICS_FILE, SUMMARY_FILE, completion_parts, json_line
+from lobster.runs.description import write_run
+from lobster.runs.folder import COMPLETIONS, METRICS_FILE, SUMMARY_FILE, completion_parts, json_line
 from lobster.scoring.completions import Scored
 from lobster.scoring.function import PSEUDO_LIKELIHOOD
+
+if TYPE_CHECKING:
+    from lobster.rl_training.trl_reward import UmeReward
 
 PART_ROWS = 10_000  # completions in a file
 
 
 class RunRecorder(TrainerCallback):
-    """Records a run in its folder (`lobster.run_folder`). Where several processes run, the first one writes for all.
+    """Records a run in its folder (`lobster.runs.folder`). Where several processes run, the first one writes for all.
 
     Args:
         reward: The UME reward; it hands over what it scored.
@@ -31,14 +33,13 @@ class RunRecorder(TrainerCallback):
             except the first file. 0 keeps none.
     """
 
-    def __init__(self, reward: UmeReward, arguments: Mapping[str, Any], keep_completions: int = 1_000_000):
+    def __init__(self, reward: "UmeReward", arguments: Mapping[str, Any], keep_completions: int = 1_000_000):
         if keep_completions < 0:
             raise ValueError(f"keep_completions is {keep_completions}: expected how many to keep, or 0")
         self.reward, self.arguments = reward, arguments
         self.folder = Path()
-        self._recording = (
-            False  # before a run begins nothing is: an evaluation then is no part of it, and has no folder
-        )
+        # Before a run begins nothing is recorded: an evaluation then is no part of it, and has no folder.
+        self._recording = False
         self.keep = keep_completions
         self.part_rows = max(1, min(PART_ROWS, keep_completions // 4))
         self._step = 0
@@ -59,10 +60,8 @@ class RunRecorder(TrainerCallback):
             return
         write_run(self.folder, self.arguments, args, state.global_step if self._start else None)
         (self.folder / SUMMARY_FILE).unlink(missing_ok=True)
-        with (self.folder / METRICS_FILE).open(
-            "w"
-        ) as stream:  # the state has all up to the checkpoint, and nothing else
-            stream.writelines(map(json_line, filter(_is_step, state.log_history)))
+        # The state has all up to the checkpoint, and nothing else.
+        (self.folder / METRICS_FILE).write_text("".join(map(json_line, filter(_is_step, state.log_history))))
         if self._start is None:
             shutil.rmtree(self.folder / COMPLETIONS, ignore_errors=True)
         if self.keep:

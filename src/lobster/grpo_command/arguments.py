@@ -1,23 +1,19 @@
-"""A run as `lobster grpo` takes it: our arguments beside all of TRL's, from YAML and flags."""
+"""The arguments of `lobster grpo`: ours beside all of TRL's, from YAML and flags."""
 
+import json
 from argparse import RawDescriptionHelpFormatter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from datasets import Dataset
-from trl import GRPOConfig, GRPOTrainer, ModelConfig, TrlParser, get_peft_config, get_quantization_config
+from trl import GRPOConfig, ModelConfig, TrlParser
 
 from lobster.constants import Modality
-from lobster.device import resolve_device
-from lobster.model.policies import find_policy, load_policy_tokenizer
-from lobster.rl_training.checks import as_dataset
-from lobster.rl_training.prompts import load_prompts, parse_value, prompts_of
-from lobster.rl_training.run_file import read_run
-from lobster.rl_training.trainers import BETA, DEFAULTS, train_ume_grpo
-from lobster.run_folder import RUN_FILE, read_description
-from lobster.scoring.components import nearest, resolve_function
+from lobster.rl_training.trainers import BETA, DEFAULTS
+from lobster.runs.folder import RUN_FILE, read_description
+from lobster.scoring.components import nearest
+from lobster.yaml_values import parse_value
 
 POLICY, OUTPUT_DIR = "smiles-policy-3M", "runs/grpo"
 _NOT_GIVEN = object()
@@ -75,6 +71,13 @@ class RunArguments:
     scoring_budget: int | None = field(
         default=None, metadata={"help": "distinct sequences that may be scored before the run ends"}
     )
+    until_score: float | None = field(
+        default=None, metadata={"help": "mean score that ends the run when the last steps have reached it"}
+    )
+    stages: str | None = field(
+        default=None,
+        metadata={"help": "list of stages, each with the arguments that it has for itself (a curriculum); in YAML"},
+    )
     include_prompt: bool = field(default=False, metadata={"help": "the molecule is prompt and completion together"})
     smiles_options: str | None = field(
         default=None, metadata={"help": "what makes a SMILES another molecule (SmilesOptions)"}
@@ -91,10 +94,6 @@ class RunArguments:
     html_report: bool = field(default=True, metadata={"help": "write report.html at the end"})
     resume: bool = field(default=False, metadata={"help": "go on from the last checkpoint in output_dir"})
     overwrite_output_dir: bool = field(default=False, metadata={"help": "delete the checkpoints of another run there"})
-
-
-_TAKEN_OUT = ("peft_config", "processing_class")  # None of a flag is no argument
-_YAML = ("prompts", "reward_temperature", "scoring", "reference", "diversity", "guard", "smiles_options")
 
 
 _KINDS: Any = (RunArguments, GRPOConfig, ModelConfig)
@@ -143,7 +142,27 @@ def parse_run(parser: TrlParser, words: Sequence[str]) -> dict[str, Any]:
     if unknown:
         parser.error(f"unknown argument {unknown[0]}: {nearest(unknown[0].lstrip('-'), names)}")
     given = {name: value for given in found for name, value in vars(given).items() if value is not _NOT_GIVEN}
+    if given.get("stages") is not None:
+        given["stages"] = [parse_run(parser, _words(stage)) for stage in _stages(given["stages"])]
     return given | ({"config": recorded} if recorded else {})
+
+
+def _stages(given: Any) -> list[dict[str, Any]]:
+    """Return the stages that YAML describes, in a file or on the command line."""
+    stages = parse_value(given) if isinstance(given, str) else given
+    if not isinstance(stages, list) or not all(isinstance(stage, dict) for stage in stages):
+        raise ValueError(f"stages is {stages!r:.60}: expected a list of mappings, the arguments that each stage has")
+    return stages
+
+
+def _words(stage: dict[str, Any]) -> list[str]:
+    """Return arguments of a YAML file as the command line would have them."""
+    lists = {f.name for kind in _KINDS for f in fields(kind) if "list" in str(f.type)}
+    words: list[str] = []
+    for name, value in stage.items():
+        values = value if isinstance(value, list) and name in lists else [value]
+        words += [f"--{name}", *(part if isinstance(part, str) else json.dumps(part) for part in values)]
+    return words
 
 
 def _recorded(config: str) -> Path | None:
@@ -156,98 +175,3 @@ def _recorded(config: str) -> Path | None:
     except ValueError:
         return None
     return file
-
-
-def train_run(given: dict[str, Any]) -> GRPOTrainer:
-    """Train as arguments say that `parse_run` returned, and save the policy in the run's folder.
-
-    Where they are a recorded run's and changes of it, they say where to: the recorded run is not overwritten.
-
-    Raises:
-        FileNotFoundError, ValueError, TypeError, OSError, KeyboardInterrupt: As of `read_run` and `train_ume_grpo`.
-    """
-    given = dict(given)
-    file, modality = given.pop("config", None), given.pop("modality", None)
-    resume = parse_value(str(given.pop("resume_from_checkpoint", None) or given.get("resume", False)))
-    given.pop("resume", None)
-    run: dict[str, Any] = {"output_dir": OUTPUT_DIR}
-    if file is None:
-        run |= _passed(given, modality, {})
-    else:
-        before = read_description(file)["arguments"]
-        if "output_dir" not in before | given and not resume:
-            raise ValueError(
-                f"{file.parent} holds the run of {file.name}: say where this one goes (--output_dir), or go on with "
-                "that one (--resume)"
-            )
-        found = {"output_dir": file.parent} | read_run(file, **_passed(given, modality, before))
-        run = {name: value for name, value in found.items() if value is not None or name not in _TAKEN_OUT}
-    run = {"model_path": POLICY, "ume_model_path": RunArguments.encoder} | run
-    run["train_dataset"] = _with_modality(run.get("train_dataset", [""]), modality)
-    device = resolve_device(run.pop("device", None))
-    return train_ume_grpo(**run, device=device, resume_from_checkpoint=resume or None)
-
-
-def _passed(given: dict[str, Any], modality: str | None, before: Mapping[str, Any]) -> dict[str, Any]:
-    """Return arguments of the command line as `train_ume_grpo` takes them.
-
-    Args:
-        given: Those that were given; not ``modality``.
-        modality: What the completions must be.
-        before: Of a recorded run, whose arguments these change.
-    """
-    run = given | {name: parse_value(given[name]) for name in _YAML if isinstance(given.get(name), str)}
-    model = {f.name: run.pop(f.name) for f in fields(ModelConfig) if f.name in run}
-    if "model_name_or_path" in model:
-        run["model_path"] = model.pop("model_name_or_path")
-        if "processing_class" in before:  # which was the other policy's
-            run["processing_class"] = None
-    if "encoder" in run:
-        run["ume_model_path"] = run.pop("encoder")
-    run |= _model_arguments(model, run.pop("model_init_kwargs", None), before)
-    if (template := run.pop("chat_template", None)) is not None:
-        policy = run.get("model_path", before.get("model_path", POLICY))
-        tokenizer = load_policy_tokenizer(find_policy(policy))
-        tokenizer.chat_template = template
-        run["processing_class"] = tokenizer
-    for name in ("train_dataset", "eval_dataset"):
-        if run.get(name) is not None:
-            run[name] = _with_modality(load_prompts(run[name]), modality)
-    if (prompts := run.pop("prompts", None)) is not None:
-        if "train_dataset" in run:
-            raise ValueError("prompts and train_dataset are both given: leave one out")
-        run["train_dataset"] = prompts_of(prompts, modality)
-    if "reward_funcs" in run:
-        run["reward_funcs"] = [resolve_function(name) for name in run["reward_funcs"]]
-    return run
-
-
-def _with_modality(data: Any, modality: str | None) -> Any:
-    """Return prompts with a column that says their completions' modality, where they have none and one was given."""
-    data = as_dataset(data, "train_dataset")
-    if modality is None or not isinstance(data, Dataset) or "modality" in data.column_names:
-        return data
-    return data.add_column("modality", [Modality(modality).value] * len(data))
-
-
-def _model_arguments(given: dict[str, Any], loading: Any, before: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what TRL's trainer takes for arguments of `ModelConfig`, those of a recorded run changed by them."""
-    model: Any = ModelConfig(**given)
-    names = {"model_revision": "revision", "attn_implementation": "attn_implementation", "dtype": "dtype"}
-    loading = {names[name]: value for name, value in given.items() if name in names} | (
-        parse_value(loading) if isinstance(loading, str) else loading or {}
-    )
-    parts = {
-        "model_init_kwargs": (before.get("model_init_kwargs") or {}) | loading if loading else None,
-        "peft_config": get_peft_config(model),
-        "quantization_config": get_quantization_config(model),
-    }
-    found = {name: part for name, part in parts.items() if part}
-    if before.get("peft_config") and "peft_config" not in found:
-        if given.get("use_peft") is False:
-            return found | {"peft_config": None}
-        if adapter := [name for name in given if name.startswith("lora_")]:
-            raise ValueError(
-                f"{adapter[0]} alone does not change the adapter of a recorded run: give --use_peft and all of it"
-            )
-    return found

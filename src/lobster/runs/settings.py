@@ -3,13 +3,14 @@
 import json
 import logging
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from transformers import PreTrainedModel
-from trl import GRPOConfig
+from transformers import PreTrainedModel, TrainingArguments
 
 from lobster.resume import SETTINGS_FILE, differences
-from lobster.rl_training.reward_functions import UmeReward
+
+if TYPE_CHECKING:
+    from lobster.rl_training.trl_reward import UmeReward
 
 logger = logging.getLogger(__name__)
 
@@ -23,11 +24,11 @@ _INCIDENTAL = (
 )
 
 
-def run_settings(args: GRPOConfig, reward: UmeReward, others: list[str], prompts: int | None) -> dict[str, Any]:
+def run_settings(args: TrainingArguments, reward: "UmeReward", others: list[str], prompts: int | None) -> dict[str, Any]:
     """Return what defines a run, flat: numbers, texts and lists by name.
 
     Args:
-        args: What TRL was given.
+        args: Of the trainer.
         reward: The UME reward.
         others: Names of the other rewards.
         prompts: How many there are; None of a stream.
@@ -71,10 +72,7 @@ def compare_settings(checkpoint: Path, settings: dict[str, Any], model: PreTrain
     Raises:
         ValueError: The checkpoint is of another policy.
     """
-    file = checkpoint / SETTINGS_FILE
-    if not file.is_file():
-        return
-    then = json.loads(file.read_text())
+    then = json.loads((checkpoint / SETTINGS_FILE).read_text())
     if (policy := then.pop("policy")) != _size(model):
         raise ValueError(
             f"{checkpoint} holds a policy of {policy}, this run's is {_size(model)}: resume with the former"

@@ -1,0 +1,1 @@
+"""The work behind `lobster grpo`: a run from YAML files and flags."""

@@ -1,0 +1,114 @@
+"""Runs in stages: what is carried on, what ends one, and how they are resumed."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from safetensors.torch import load_file
+
+from lobster.grpo_command.arguments import parse_run, run_parser
+from lobster.grpo_command.run import train_run
+from lobster.resume import SETTINGS_FILE
+from lobster.rl_training import train_curriculum
+from lobster.runs.folder import read_metrics
+
+COMMON = {
+    "train_dataset": {"prompt": [""] * 4, "modality": ["SMILES"] * 4},
+    "device": "cpu",
+    "batch_size": 4,
+    "num_generations": 4,
+    "max_completion_length": 8,
+    "save_steps": 2,
+    "html_report": False,
+}
+STAGES = [{"max_steps": 3, "scoring": "qed"}, {"max_steps": 2, "scoring": "pseudo_likelihood"}]
+
+
+@pytest.fixture
+def train(tiny_policy, tiny_ume, tmp_path):
+    """Train stages into a folder of that name."""
+
+    def run(name: str, stages: list[dict], **more) -> Path:
+        first = {"model_path": tiny_policy} | stages[0]
+        train_curriculum([first, *stages[1:]], tmp_path / name, ume_model_path=tiny_ume, **COMMON | more)
+        return tmp_path / name
+
+    return run
+
+
+def remembered(checkpoint: Path) -> set[str]:
+    return set(json.loads((checkpoint / "diversity_memory.json").read_text())["molecules"])
+
+
+def test_a_stage_goes_on_from_the_policy_and_the_memory_of_the_one_before(train, tiny_policy):
+    folder = train("run", STAGES)
+    last = folder / "stage-1/checkpoint-3", folder / "stage-2/checkpoint-2"
+    assert remembered(last[0]) < remembered(last[1])
+    assert yaml.safe_load((folder / "stage-2/run.yaml").read_text())["arguments"]["model_path"] == str(
+        folder / "stage-1"
+    )
+    names = [component["kind"] for stage in (1, 2) for component in read_scoring(folder / f"stage-{stage}")]
+    assert names == ["qed", "pseudo_likelihood"]
+
+
+def read_scoring(folder: Path) -> list[dict]:
+    return yaml.safe_load((folder / "run.yaml").read_text())["arguments"]["scoring"]["components"]
+
+
+@pytest.mark.parametrize("left", ["the first stage alone", "a checkpoint of the second"])
+def test_resumed_stages_end_as_unbroken_ones(left, train):
+    unbroken = train("unbroken", STAGES)
+    broken = train("broken", STAGES if left.endswith("second") else STAGES[:1])
+    if left.endswith("second"):  # as a kill in its last step leaves it
+        for file in [*(broken / "stage-2").glob("*.*")]:
+            file.unlink()
+    train("broken", STAGES, resume=True)
+    ends = [load_file(folder / "stage-2/model.safetensors") for folder in (unbroken, broken)]
+    assert all((ends[0][name] == ends[1][name]).all() for name in ends[0])
+    memories = [remembered(folder / "stage-2/checkpoint-2") for folder in (unbroken, broken)]
+    assert memories[0] == memories[1]
+
+
+def test_a_score_that_is_reached_ends_a_stage(train):
+    folder = train("run", [{"max_steps": 30, "scoring": "complexity", "until_score": 1e-3}])
+    summary = json.loads((folder / "stage-1/summary.json").read_text())
+    assert summary["steps"] < 30
+    assert summary["ended"].endswith("has reached the until_score of 0.001")
+    assert read_metrics(folder / "stage-1")["ume_reward/score"].tail(5).mean() >= 1e-3
+    assert (folder / f"stage-1/checkpoint-{summary['steps']}" / SETTINGS_FILE).is_file()
+
+
+def test_what_is_taken_over_cannot_be_a_stages_own(train):
+    with pytest.raises(ValueError, match="stage 2 has model_path for itself, which all take over"):
+        train("run", [STAGES[0], STAGES[1] | {"model_path": "smiles-policy-3M"}])
+    with pytest.raises(ValueError, match="stage 1 has diversity for itself"):
+        train("run", [STAGES[0] | {"diversity": False}])
+    with pytest.raises(ValueError, match="stages is empty"):
+        train_curriculum([], "nowhere")
+    with pytest.raises(ValueError, match=r"until_score is 2: expected a score in \(0, 1\]"):
+        train("run", [STAGES[0] | {"until_score": 2}])
+
+
+def test_stages_stand_in_yaml(tiny_policy, tiny_ume, tmp_path):
+    tiny_ume.save_pretrained(tmp_path / "ume")
+    arguments = {
+        "model_name_or_path": str(tiny_policy),
+        "encoder": str(tmp_path / "ume"),
+        "modality": "SMILES",
+        "output_dir": str(tmp_path / "run"),
+        "html_report": False,
+        **{"per_device_train_batch_size": 4, "num_generations": 4, "max_completion_length": 8, "save_strategy": "no"},
+        "stages": [{"max_steps": 1, "scoring": "qed"}, {"max_steps": 2, "learning_rate": "5e-4"}],
+    }
+    (tmp_path / "stages.yaml").write_text(yaml.safe_dump(arguments))
+    parser = run_parser("lobster grpo", "", "")
+    assert train_run(parse_run(parser, ["--config", str(tmp_path / "stages.yaml")])) == str(tmp_path / "run/stage-2")
+    learned = yaml.safe_load((tmp_path / "run/stage-2/run.yaml").read_text())["arguments"]
+    assert (learned["learning_rate"], learned["max_steps"]) == (5e-4, 2)
+
+
+@pytest.mark.parametrize("stages", ["3", "[1]", "{max_steps: 1}"])
+def test_stages_that_are_none_are_refused(stages):
+    with pytest.raises(ValueError, match="expected a list of mappings"):
+        parse_run(run_parser("lobster grpo", "", ""), ["--stages", stages])

@@ -8,11 +8,11 @@ from datasets import Dataset
 from trl import ModelConfig, get_peft_config, get_quantization_config
 
 from lobster.constants import Modality
+from lobster.curriculum import train_curriculum
 from lobster.device import resolve_device
 from lobster.grpo_command.arguments import OUTPUT_DIR, POLICY, RunArguments
 from lobster.model.policies import find_policy, load_policy_tokenizer
 from lobster.prompts import as_dataset, load_prompts
-from lobster.rl_training.curriculum import train_curriculum
 from lobster.rl_training.trainers import train_ume_grpo
 from lobster.runs.description import read_run
 from lobster.runs.folder import read_description

@@ -14,7 +14,6 @@ from lobster.rl_training.trl_reward import UmeReward
 from lobster.runs.top_sequences import TopSequences
 
 if TYPE_CHECKING:
-    from lobster.rl_training.curriculum import train_curriculum
     from lobster.rl_training.grpo_trainer import UmeGRPOTrainer
     from lobster.rl_training.trainers import create_ume_grpo_trainer, train_ume_grpo
     from lobster.runs.description import read_run
@@ -30,7 +29,6 @@ __all__ = [
     "create_ume_grpo_trainer",
     "create_ume_reward_wrapper",
     "read_run",
-    "train_curriculum",
     "train_ume_grpo",
 ]
 
@@ -38,7 +36,6 @@ _WHEN_ASKED_FOR = {
     "UmeGRPOTrainer": "lobster.rl_training.grpo_trainer",
     "create_ume_grpo_trainer": "lobster.rl_training.trainers",
     "read_run": "lobster.runs.description",
-    "train_curriculum": "lobster.rl_training.curriculum",
     "train_ume_grpo": "lobster.rl_training.trainers",
 }
 

@@ -7,10 +7,10 @@ import pytest
 import yaml
 from safetensors.torch import load_file
 
+from lobster.curriculum import train_curriculum
 from lobster.grpo_command.arguments import parse_run, run_parser
 from lobster.grpo_command.run import train_run
 from lobster.resume import SETTINGS_FILE
-from lobster.rl_training import train_curriculum
 from lobster.runs.folder import read_metrics
 
 COMMON = {

@@ -1,5 +1,6 @@
-"""Prompts: data sets of what people have in hand or in files, and what would be wrong with them, said before training."""
+"""Prompts: data sets of what people have in hand or in files, what would be wrong with them, and fragments to grow."""
 
 from lobster.prompts.data_sets import as_dataset, load_prompts
+from lobster.prompts.fragments import growth_prompts
 
-__all__ = ["as_dataset", "load_prompts"]
+__all__ = ["as_dataset", "growth_prompts", "load_prompts"]

@@ -147,7 +147,7 @@ def random_spelling(smiles: str, seed: int = 0) -> str:
         return smiles
     from rdkit import Chem
 
-    return Chem.MolToRandomSmilesVect(mol, 1, randomSeed=seed)[0]
+    return Chem.MolToRandomSmilesVect(mol, 1, randomSeed=seed + 1)[0]  # of 0 RDKit makes any
 
 
 def unlabelled(smiles: str) -> str:

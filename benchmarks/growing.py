@@ -48,8 +48,8 @@ def grown(fragment: str, model: Any, tokenizer: Any, arguments: argparse.Namespa
     """Let a policy grow a fragment."""
     written = [
         prompt + rest
-        for prompt in growth_prompts(fragment, arguments.prompts)
-        for rest in sample(model, tokenizer, arguments.samples, prompt)
+        for seed, prompt in enumerate(growth_prompts(fragment, arguments.prompts))
+        for rest in sample(model, tokenizer, arguments.samples, prompt, seed=seed)
     ]
     valid = [s for s in map(canonical_smiles, written) if s]
     core = Chem.DeleteSubstructs(Chem.MolFromSmiles(fragment), Chem.MolFromSmarts("[#0]"))

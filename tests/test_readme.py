@@ -42,6 +42,8 @@ def test_both_readmes_show_the_same_programs():
         "docs/models.md",
         "docs/encoders.md",
         "docs/cli.md",
+        "docs/cluster.md",
+        "examples/cluster/README.md",
         "docs/walkthrough_policy.md",
         "docs/walkthrough_family.md",
         "docs/walkthrough_screen.md",

@@ -13,6 +13,7 @@ VERBS = {
     "demo": "see it work: a policy before and after a few minutes of GRPO",
     "grpo": "reinforce a policy of yours, from YAML and flags",
     "score": "score a file of sequences",
+    "serve": "score over HTTP, for trainings that run elsewhere",
     "sample": "let a policy write",
     "pretrain": "train an encoder or a starting policy",
     "evaluate": "measure an encoder, a policy or a file of samples",

@@ -52,7 +52,7 @@ def _places(mol: Any) -> list[Any]:
     from rdkit import Chem
 
     marks = [atom.GetIdx() for atom in mol.GetAtoms() if atom.GetAtomicNum() == 0]
-    found = {}
+    found: dict[str, Any] = {}
     for at in marks or [atom.GetIdx() for atom in mol.GetAtoms() if atom.GetTotalNumHs()]:
         grown = Chem.RWMol(mol)
         if marks:

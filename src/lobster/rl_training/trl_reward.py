@@ -11,7 +11,7 @@ from lobster.constants import Modality
 from lobster.processes import failing_together, from_all_processes
 from lobster.rl_training.diversity import DiversityMemory
 from lobster.runs.top_sequences import TopSequences
-from lobster.scoring.completions import Outcome, Scored
+from lobster.scoring.completions import Outcome, Scored, continued, written_text
 from lobster.scoring.components import PSEUDO_LIKELIHOOD
 
 if TYPE_CHECKING:
@@ -79,8 +79,8 @@ class UmeReward:
             RuntimeError: The encoder or a component failed on every sequence, of all processes, of several calls in a row.
             ValueError: ``include_prompt`` is set and a prompt is not plain text.
         """
-        written = [_text(completion) for completion in (() if completions is None else completions)]
-        texts = _continued(prompts, written) if self.include_prompt else written
+        written = [written_text(completion) for completion in (() if completions is None else completions)]
+        texts = continued(prompts, written) if self.include_prompt else written
         scored, faults = self.reward_function.score_with_faults(texts, modality)
         self.reward_function.watch([e for theirs in from_all_processes([faults])[0] for e in theirs])
         molecules = [item.molecule for item in scored]
@@ -165,22 +165,3 @@ class UmeReward:
         if self.diversity is not None:
             self.diversity.load(folder)
         self.top_sequences.load(folder)
-
-
-def _text(completion: Any) -> Any:
-    """Return the text of a completion; of a conversational one, that of its last message."""
-    if isinstance(completion, list) and completion and isinstance(completion[-1], dict):
-        return completion[-1].get("content")
-    return completion
-
-
-def _continued(prompts: Sequence[Any] | None, texts: list[Any]) -> list[Any]:
-    """Return each prompt and what the policy wrote behind it as one text."""
-    prompts = [None] * len(texts) if prompts is None else prompts
-    for prompt in prompts:
-        if not isinstance(prompt, str):
-            raise ValueError(
-                f"include_prompt=True joins prompt and completion, for which prompts are plain text, not {prompt!r:.60}: "
-                "leave include_prompt out, or write the prompts without a chat"
-            )
-    return [prompt + text if isinstance(text, str) else text for prompt, text in zip(prompts, texts, strict=True)]

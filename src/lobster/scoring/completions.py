@@ -1,8 +1,10 @@
 """From what a policy wrote to the sequence that is scored, or the reason why none is."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 from lobster.constants import Modality
 from lobster.sequences import SmilesOptions, _detect_modality, letters_of, normal_form
@@ -139,3 +141,33 @@ def _why_not(text: str, expected: Modality) -> Outcome:
     except ValueError:
         return Outcome.UNPARSABLE
     return Outcome.UNPARSABLE if found is expected else Outcome.WRONG_MODALITY
+
+
+def written_text(completion: Any) -> Any:
+    """Return the text of a completion as TRL hands it over: plain, or of a conversational one that of its last message.
+
+    >>> written_text([{"role": "assistant", "content": "CCO"}])
+    'CCO'
+    """
+    if isinstance(completion, list) and completion and isinstance(completion[-1], dict):
+        return completion[-1].get("content")
+    return completion
+
+
+def continued(prompts: Sequence[Any] | None, texts: list[Any]) -> list[Any]:
+    """Return each prompt and what the policy wrote behind it as one text.
+
+    Raises:
+        ValueError: A prompt is not plain text.
+
+    >>> continued(["CC"], ["O"])
+    ['CCO']
+    """
+    prompts = [None] * len(texts) if prompts is None else prompts
+    for prompt in prompts:
+        if not isinstance(prompt, str):
+            raise ValueError(
+                f"include_prompt=True joins prompt and completion, for which prompts are plain text, not {prompt!r:.60}: "
+                "leave include_prompt out, or write the prompts without a chat"
+            )
+    return [prompt + text if isinstance(text, str) else text for prompt, text in zip(prompts, texts, strict=True)]

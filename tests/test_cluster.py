@@ -11,13 +11,13 @@ import pytest
 from accelerate.commands.config.config_args import load_config_from_file
 from accelerate.commands.launch import launch_command_parser
 from accelerate.utils import DistributedType
-from lobster.rl_training.arguments import parse_run, run_parser
 from torch.distributed.run import get_args_parser
 from trl import GRPOConfig
 from trl.experimental.async_grpo import AsyncGRPOConfig
 from trl.scripts.vllm_serve import ScriptArguments, build_command
 
 from lobster.cli.main import verb_module
+from lobster.grpo_command.arguments import parse_run, run_parser
 
 ROOT = Path(__file__).parents[1]
 CLUSTER = ROOT / "examples" / "cluster"

@@ -201,7 +201,7 @@ def _fingerprints() -> dict[str, Callable[[Any], Any]]:
         "ECFP4": morgan(radius=2).GetSparseCountFingerprint,
         "ECFP6": morgan(radius=3).GetSparseCountFingerprint,
         "FCFP4": morgan(radius=2, atomInvariantsGenerator=features).GetSparseCountFingerprint,
-        "AP": lambda mol: rdMolDescriptors.GetAtomPairFingerprint(mol, maxLength=10),
+        "AP": rdFingerprintGenerator.GetAtomPairGenerator(maxDistance=10).GetSparseCountFingerprint,
         "PHCO": lambda mol: Generate.Gen2DFingerprint(mol, Gobbi_Pharm2D.factory),
     }
 

@@ -18,7 +18,9 @@ def benchmarks():
 
     scipy.histogram = np.histogram  # it imports a name that SciPy no longer has, for a part that is not used here
     # Likewise of a network for another part, which needs a package of its own.
-    sys.modules["fcd"] = types.SimpleNamespace(get_fcd=None, load_ref_model=None, canonical_smiles=None, get_predictions=None, calculate_frechet_distance=None)  # type: ignore[assignment]
+    sys.modules["fcd"] = types.SimpleNamespace(
+        get_fcd=None, load_ref_model=None, canonical_smiles=None, get_predictions=None, calculate_frechet_distance=None
+    )  # type: ignore[assignment]
     from guacamol import standard_benchmarks
 
     return standard_benchmarks

@@ -15,7 +15,8 @@ MAX_HEAVY_ATOMS = 60
 MAX_RING = 7
 _ELEMENTS = {"C": 12, "N": 6, "O": 6, "F": 2, "S": 2, "Cl": 1, "Br": 1}  # how often each is drawn
 _BONDS = (Chem.BondType.SINGLE, Chem.BondType.SINGLE, Chem.BondType.DOUBLE)
-_CUMULATED = Chem.MolFromSmarts("[R]=[R]=[R]")
+# What edits make and chemists do not: halogens on N, O or S, peroxides, cumulated double bonds.
+_UNSTABLE = [Chem.MolFromSmarts(pattern) for pattern in ("[#7,#8,#16]-[F,Cl,Br,I]", "[#8]-[#8]", "*=[#6]=*")]
 
 
 def offspring(mother: str, father: str, random: Random, mutation_rate: float = 0.5) -> str | None:
@@ -63,7 +64,9 @@ def _finished(mol: Any) -> str | None:
     if mol is None or not 0 < mol.GetNumHeavyAtoms() <= MAX_HEAVY_ATOMS:
         return None
     Chem.SanitizeMol(mol)
-    if any(len(ring) > MAX_RING for ring in mol.GetRingInfo().AtomRings()) or mol.HasSubstructMatch(_CUMULATED):
+    if any(len(ring) > MAX_RING for ring in mol.GetRingInfo().AtomRings()):
+        return None
+    if any(mol.HasSubstructMatch(pattern) for pattern in _UNSTABLE):
         return None
     return canonical_smiles(Chem.MolToSmiles(mol))
 

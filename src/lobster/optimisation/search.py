@@ -21,6 +21,7 @@ from lobster.optimisation.result import Result
 from lobster.optimisation.surrogate import BITS, TanimotoProcess, fingerprints
 from lobster.optimisation.writer import Writer
 from lobster.resume import differences
+from lobster.scoring.scorer import MAX_FAILED_CALLS
 from lobster.sequences import canonical_smiles
 from lobster.sequences.chemistry import random_spelling
 from lobster.workers.measured import Measured
@@ -35,7 +36,7 @@ SEEN = 1000  # molecules that the surrogate is fitted to, two thirds of them the
 LEARNING_RATE = 5e-4
 CALLS_A_STEP = 50  # of learning
 REPLAY, REPLAY_BATCH = 256, 32  # the best molecules so far, and how many of them make a step
-MAX_EMPTY_ROUNDS = 20  # after as many in a row without a new molecule, or without an answer, the search ends
+MAX_EMPTY_ROUNDS = 20  # after as many in a row without a new molecule there are none
 
 
 def optimise(
@@ -115,7 +116,7 @@ class Search:
         self._fingerprints = torch.empty(0, BITS)
         self._random = Random(seed)
         self._writer = Writer(policy, LEARNING_RATE, seed, resolve_device(device))
-        self._empty_rounds = 0
+        self._empty_rounds = self._failed_rounds = 0
 
     @property
     def result(self) -> Result:
@@ -177,6 +178,8 @@ class Search:
 
     def _chosen(self, candidates: list[str], ranked: Sequence[str], calls: int) -> list[str]:
         """Return the candidates that may be best: by the surrogate's mean, and a multiple of its deviation that varies by rounds."""
+        if not candidates:
+            return []
         best, others = ranked[: SEEN * 2 // 3], ranked[SEEN * 2 // 3 :]
         seen = [*best, *self._random.sample(others, min(len(others), SEEN - len(best)))]
         places = {molecule: place for place, molecule in enumerate(self.scores)}
@@ -184,8 +187,6 @@ class Search:
             self._fingerprints[[places[molecule] for molecule in seen]],
             torch.tensor([self.scores[molecule] for molecule in seen]),
         )
-        if not candidates:
-            return []
         mean, deviation = surrogate.predict(fingerprints(candidates))
         bound = mean + 10 ** self._random.uniform(-1, 0.5) * deviation
         return [candidates[place] for place in bound.argsort(descending=True, stable=True)[:calls].tolist()]
@@ -201,14 +202,14 @@ class Search:
         return random_spelling(molecule, self._random.randint(1, 2**31 - 1))
 
     def _watch(self, answers: Sequence[Measured]) -> None:
-        self._empty_rounds = 0 if any(not answer.error for answer in answers) else self._empty_rounds + 1
-        if self._empty_rounds < MAX_EMPTY_ROUNDS:
-            return
-        if answers:
+        self._empty_rounds = 0 if answers else self._empty_rounds + 1
+        self._failed_rounds = self._failed_rounds + 1 if answers and all(answer.error for answer in answers) else 0
+        if self._failed_rounds >= MAX_FAILED_CALLS:
             raise RuntimeError(
-                f"the oracle failed on every molecule of {self._empty_rounds} rounds in a row: {answers[-1].error}. Mend it"
+                f"the oracle failed on every molecule of {self._failed_rounds} rounds in a row: {answers[-1].error}. Mend it"
             )
-        raise RuntimeError(f"no new molecule came up in {self._empty_rounds} rounds: start from another policy")
+        if self._empty_rounds >= MAX_EMPTY_ROUNDS:
+            raise RuntimeError(f"no new molecule came up in {self._empty_rounds} rounds: start from another policy")
 
     def state(self) -> dict[str, Any]:
         """Return all that a search goes on from, for `torch.save`."""

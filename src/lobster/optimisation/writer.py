@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from transformers import DynamicCache
 
-from lobster.model.policies import end_tokens, load_policy
+from lobster.model.policies import end_tokens, find_policy, is_adapter, load_policy
 from lobster.sequences.chemistry import random_spelling
 
 MAX_TOKENS = 126  # what the policies that ship have learned
@@ -25,10 +25,21 @@ class Writer:
         learning_rate: Of Adam.
         seed: Of what it draws.
         device: Where it runs.
+
+    Raises:
+        FileNotFoundError: There is no such policy.
+        ValueError: It is a LoRA adapter, or its tokenizer does not begin or end what it writes.
     """
 
     def __init__(self, policy: str | Path, learning_rate: float, seed: int, device: torch.device):
+        if is_adapter(find_policy(policy)):
+            raise ValueError(
+                f"{policy} is a LoRA adapter: merge it into its base (merge_and_unload), save that and pass it"
+            )
         self.model, self.tokenizer = load_policy(policy)
+        if not self.tokenizer("").input_ids or self.tokenizer.eos_token is None:
+            raise ValueError(f"the tokenizer of {policy} begins or ends no text: give it a bos_token and an eos_token")
+        self.longest = min(MAX_TOKENS, self.model.config.max_position_embeddings)
         self.model.to(device).eval()
         self.optimiser = torch.optim.Adam(self.model.parameters(), lr=learning_rate)
         self.generator = torch.Generator(device).manual_seed(seed)
@@ -43,12 +54,12 @@ class Writer:
         beginnings = []
         for smiles in molecules:
             ids = self.tokenizer(random_spelling(smiles, random.randint(1, _LARGEST_SEED))).input_ids
-            beginnings.append(ids[: random.randrange(1, max(2, min(len(ids), MAX_TOKENS)))])
+            beginnings.append(ids[: random.randrange(1, max(2, min(len(ids), self.longest)))])
         return self._write_on(beginnings)
 
     @torch.inference_mode()
     def _write_on(self, beginnings: Sequence[Sequence[int]]) -> list[str]:
-        """Return whole texts, those that do not end within `MAX_TOKENS` cut there; a row that has ended is computed no further."""
+        """Return whole texts, those that do not end within `longest` tokens cut there; a row that has ended is computed no further."""
         device = self.model.device
         batch = self.tokenizer.pad({"input_ids": [list(ids) for ids in beginnings]}, return_tensors="pt").to(device)
         ids, mask = batch["input_ids"], batch["attention_mask"]
@@ -60,7 +71,7 @@ class Writer:
             logits = self.model(ids, **how, use_cache=True, logits_to_keep=1).logits[:, -1]
             ids = torch.multinomial(logits.softmax(1), 1, generator=self.generator)
             mask = torch.cat([mask, torch.ones_like(ids)], 1)
-            going = (~torch.isin(ids[:, 0], ends) & (mask.sum(1) <= MAX_TOKENS)).nonzero()[:, 0]
+            going = (~torch.isin(ids[:, 0], ends) & (mask.sum(1) <= self.longest)).nonzero()[:, 0]
             if len(going) < len(rows):
                 ids, mask, rows = ids[going], mask[going], rows[going]
                 cache.batch_select_indices(going)
@@ -70,11 +81,11 @@ class Writer:
 
     def learn(self, molecules: Sequence[str]) -> float:
         """Take a step towards molecules; return their mean negative log-likelihood (nats)."""
-        batch = self.tokenizer(
-            [smiles + self.tokenizer.eos_token for smiles in molecules], padding=True, return_tensors="pt"
-        )
-        batch = batch.to(self.model.device)
-        labels = batch["input_ids"].masked_fill(batch["attention_mask"] == 0, -100)[:, 1:]
+        texts = [smiles + self.tokenizer.eos_token for smiles in molecules]
+        how: dict[str, Any] = {"truncation": True, "max_length": self.longest, "padding_side": "right"}
+        batch = self.tokenizer(texts, padding=True, return_tensors="pt", **how).to(self.model.device)
+        unlearned = (batch["attention_mask"] == 0) | (batch["input_ids"] == self.tokenizer.unk_token_id)
+        labels = batch["input_ids"].masked_fill(unlearned, -100)[:, 1:]
         logits = self.model(**batch).logits[:, :-1]
         total = torch.nn.functional.cross_entropy(logits.transpose(1, 2), labels, reduction="sum")
         loss = total / len(molecules)

@@ -64,7 +64,9 @@ def deco_hop(smiles: str) -> float:
 
 def fexofenadine_mpo(smiles: str) -> float:
     """Similarity to fexofenadine in its atom pairs, more polar and less greasy."""
-    return _geometric(smiles, _like(_FEXOFENADINE, "AP", 0.8), _above(Descriptors.TPSA, 90, 10), _below(_logp, 4, 1))
+    return _geometric(
+        smiles, _like(_FEXOFENADINE, "AP", 0.8), _above(rdMolDescriptors.CalcTPSA, 90, 10), _below(_logp, 4, 1)
+    )
 
 
 def isomers_c7h8n2o2(smiles: str) -> float:
@@ -95,7 +97,7 @@ def mestranol_similarity(smiles: str) -> float:
 def osimertinib_mpo(smiles: str) -> float:
     """Similarity to osimertinib in its features, not too much in its atoms; more polar, less greasy."""
     like, unlike = _like(_OSIMERTINIB, "FCFP4", 0.8), _below(_similarity(_OSIMERTINIB, "ECFP6"), 0.85, 0.1)
-    return _geometric(smiles, like, unlike, _above(Descriptors.TPSA, 100, 10), _below(_logp, 1, 1))
+    return _geometric(smiles, like, unlike, _above(rdMolDescriptors.CalcTPSA, 100, 10), _below(_logp, 1, 1))
 
 
 def perindopril_mpo(smiles: str) -> float:
@@ -106,7 +108,7 @@ def perindopril_mpo(smiles: str) -> float:
 def ranolazine_mpo(smiles: str) -> float:
     """Similarity to ranolazine in its atom pairs, greasier, more polar, with a fluorine."""
     like, fluorine = _like(_RANOLAZINE, "AP", 0.7), _near(_count("F"), 1, 1)
-    return _geometric(smiles, like, _above(_logp, 7, 1), fluorine, _above(Descriptors.TPSA, 95, 20))
+    return _geometric(smiles, like, _above(_logp, 7, 1), fluorine, _above(rdMolDescriptors.CalcTPSA, 95, 20))
 
 
 def scaffold_hop(smiles: str) -> float:
@@ -239,4 +241,4 @@ def _logp(mol: Any) -> float:
 @cache
 def _as_sitagliptin() -> list[Part]:
     target = molecule(_SITAGLIPTIN)
-    return [_near(_logp, _logp(target), 0.2), _near(Descriptors.TPSA, Descriptors.TPSA(target), 5)]
+    return [_near(_logp, _logp(target), 0.2), _near(rdMolDescriptors.CalcTPSA, rdMolDescriptors.CalcTPSA(target), 5)]

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from lobster.cli.main import main
+from lobster.model.policies import load_policy
 from lobster.optimisation import optimise
 from lobster.optimisation.folder import ANSWERS_FILE, STATE_FILE
 from lobster.optimisation.surrogate import TanimotoProcess, fingerprints
@@ -88,8 +89,26 @@ def test_failures_cost_a_call_and_are_no_score(search):
 
 
 def test_an_oracle_that_always_fails_ends_the_search(search):
-    with pytest.raises(RuntimeError, match="oracle failed on every molecule of 20 rounds in a row: ZeroDivisionError"):
+    with pytest.raises(RuntimeError, match="oracle failed on every molecule of 3 rounds in a row: ZeroDivisionError"):
         search(lambda smiles: 1 / 0, budget=1000)
+
+
+def test_a_policy_that_writes_nothing_new_ends_the_search(tiny_policy, tmp_path):
+    writer = Writer(tiny_policy, 1e-2, 0, torch.device("cpu"))
+    for _ in range(100):
+        writer.learn(["CCN"] * 8)
+    writer.model.save_pretrained(tmp_path)
+    writer.tokenizer.save_pretrained(tmp_path)
+    with pytest.raises(RuntimeError, match="no new molecule came up in 20 rounds: start from another policy"):
+        optimise(nitrogens, 1000, tmp_path, device="cpu")
+
+
+def test_a_lora_adapter_is_refused(tiny_policy, tmp_path):
+    peft = pytest.importorskip("peft")
+    model, _ = load_policy(tiny_policy)
+    peft.get_peft_model(model, peft.LoraConfig(task_type="CAUSAL_LM")).save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="is a LoRA adapter: merge it into its base"):
+        optimise(nitrogens, 20, tmp_path)
 
 
 def test_an_oracle_that_knows_no_difference_is_asked_on(search):

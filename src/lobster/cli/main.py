@@ -12,6 +12,7 @@ import lobster
 VERBS = {
     "demo": "see it work: a policy before and after a few minutes of GRPO",
     "grpo": "reinforce a policy of yours, from YAML and flags",
+    "optimise": "find the best molecules within a number of calls of an oracle",
     "score": "score a file of sequences",
     "serve": "score over HTTP, for trainings that run elsewhere",
     "sample": "let a policy write",

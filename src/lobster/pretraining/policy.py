@@ -165,7 +165,7 @@ def _respelled(smiles: str, share: float, seed: int) -> str:
     from lobster.sequences.chemistry import random_spelling
 
     draw = crc32(smiles.encode(), seed)
-    return random_spelling(smiles, draw % (2**31 - 1)) if draw < share * 2**32 else smiles
+    return random_spelling(smiles, draw) if draw < share * 2**32 else smiles
 
 
 def _new_policy(tokenizer: PreTrainedTokenizerFast, policy: PolicyArguments) -> LlamaForCausalLM:

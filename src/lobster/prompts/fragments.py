@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from lobster.sequences.chemistry import parse_smiles
+from lobster.sequences.chemistry import parse_smiles, rdkit_seed
 
 _TRIES = 100  # random spellings of a fragment, of which those are taken that end where it is to grow
 
@@ -41,7 +41,7 @@ def growth_prompts(fragment: str, count: int = 16, seed: int = 0) -> list[str]:
 
     found: list[list[str]] = []
     for place in places:
-        spellings = Chem.MolToRandomSmilesVect(place, _TRIES, randomSeed=seed + 1)
+        spellings = Chem.MolToRandomSmilesVect(place, _TRIES, randomSeed=rdkit_seed(seed))
         found.append(list(dict.fromkeys(text[:-1] for text in spellings if text.endswith("*"))))
     turns = [prompts[n] for n in range(max(map(len, found))) for prompts in found if n < len(prompts)]
     return list(dict.fromkeys(turns))[:count]

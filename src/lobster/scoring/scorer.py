@@ -24,7 +24,7 @@ MAX_FAILED_CALLS = 3  # after as many calls in which it failed on every sequence
 CACHE_SIZE = 20_000  # sequences whose scores are kept, about 1 kB each
 ENCODER = "the encoder"
 
-Scoring = ScoringFunction | Mapping[str, Any] | str | Path
+Scoring = ScoringFunction | Component | Mapping[str, Any] | str | Path
 References = Reference | str | Path | Mapping[Modality | str, str | Path]
 Faults = dict[str, list[str]]  # by who was asked, for each sequence what went wrong, "" where nothing did
 
@@ -77,7 +77,7 @@ class Scorer:
         self.encoder = encoder.freeze()
         self.batch_size = batch_size
         self.reference = _reference(encoder, reference)
-        self.scoring = default_scoring(self.reference is not None) if scoring is None else _scoring(scoring)
+        self.scoring = default_scoring(self.reference is not None) if scoring is None else scoring_of(scoring)
         if self.scoring.uses_reference and self.reference is None:
             raise ScoringError(
                 f"the score asks what is natural, and the encoder has no {REFERENCE_FILE}: pass reference=FILE of real sequences"
@@ -233,9 +233,17 @@ class Scorer:
                 )
 
 
-def _scoring(scoring: Scoring) -> ScoringFunction:
+def scoring_of(scoring: Scoring) -> ScoringFunction:
+    """Return the scoring function that is meant by one, a component, a mapping, a YAML file or a component's name.
+
+    Raises:
+        ScoringError: It is described wrongly.
+        FileNotFoundError: There is no such YAML file.
+    """
     if isinstance(scoring, ScoringFunction):
         return scoring
+    if isinstance(scoring, Component):
+        return ScoringFunction([scoring])
     if isinstance(scoring, Mapping):
         return ScoringFunction.from_description(scoring)
     if isinstance(scoring, str) and scoring in kinds():

@@ -136,6 +136,11 @@ def _without_labels(mol: Any, isotopes: bool) -> Any:
     return mol
 
 
+def rdkit_seed(seed: int) -> int:
+    """Return a seed that RDKit takes, of any whole number: 0 is none to it, and it knows 31 bits."""
+    return seed % (2**31 - 1) + 1
+
+
 def random_spelling(smiles: str, seed: int = 0) -> str:
     """Return a SMILES of the same molecule that starts at a random atom and walks at random; itself, of what is none.
 
@@ -147,7 +152,7 @@ def random_spelling(smiles: str, seed: int = 0) -> str:
         return smiles
     from rdkit import Chem
 
-    return Chem.MolToRandomSmilesVect(mol, 1, randomSeed=seed + 1)[0]  # of 0 RDKit makes any
+    return Chem.MolToRandomSmilesVect(mol, 1, randomSeed=rdkit_seed(seed))[0]
 
 
 def unlabelled(smiles: str) -> str:

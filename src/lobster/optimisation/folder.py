@@ -1,0 +1,86 @@
+"""The folder of a search: what the oracle said, as it comes, and now and then the state that the search goes on from."""
+
+import csv
+import os
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING
+
+import torch
+
+from lobster.optimisation.oracle import Ask
+from lobster.workers.measured import Measured
+
+if TYPE_CHECKING:
+    from lobster.optimisation.search import Search
+
+ANSWERS_FILE = "answers.csv"  # what the oracle said of which molecule, as it came
+MOLECULES_FILE = "molecules.csv"  # all molecules in the order of the calls
+STATE_FILE = "state.pt"
+SAVE_EVERY = 60.0  # seconds between states
+
+
+class SearchFolder:
+    """The folder of a search, from which one that was killed goes on.
+
+    Args:
+        folder: Where; it is made.
+        resume: Whether to go on with what is there.
+
+    Raises:
+        FileExistsError: It holds a search, and that is not to be gone on with.
+    """
+
+    def __init__(self, folder: str | Path, resume: bool):
+        self.folder = Path(folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._saved = monotonic()
+        if not resume and (self.folder / ANSWERS_FILE).exists():
+            raise FileExistsError(
+                f"{self.folder} holds a search: go on with it (resume=True, --resume), or choose another folder"
+            )
+
+    def remembering(self, ask: Ask) -> Ask:
+        """Return an oracle that writes down what it says, and is not asked again what it has said before."""
+        file = self.folder / ANSWERS_FILE
+        known = _read(file)
+
+        def ask_what_is_new(molecules: list[str]) -> list[Measured]:
+            new = [molecule for molecule in molecules if molecule not in known]
+            answers = dict(zip(new, ask(new) if new else [], strict=True))
+            with file.open("a", newline="") as stream:
+                said = [(molecule, answer.value) for molecule, answer in answers.items() if not answer.error]
+                csv.writer(stream, lineterminator="\n").writerows(said)
+                stream.flush()
+                os.fsync(stream.fileno())
+            return [answers[m] if m in answers else Measured(known[m]) for m in molecules]
+
+        return ask_what_is_new
+
+    def restore(self, search: "Search") -> None:
+        """Bring a search to where its last state was written, if one was."""
+        file = self.folder / STATE_FILE
+        if file.exists():
+            search.restore(torch.load(file, map_location="cpu", weights_only=True))
+
+    def save(self, search: "Search") -> None:
+        """Write the state once `SAVE_EVERY` has passed, and at the end."""
+        done = len(search.scores) >= search.budget
+        if not done and monotonic() < self._saved + SAVE_EVERY:
+            return
+        new = self.folder / f"{STATE_FILE}.new"
+        torch.save(search.state(), new)
+        new.replace(self.folder / STATE_FILE)
+        search.result.write(self.folder / MOLECULES_FILE)
+        self._saved = monotonic()
+
+
+def _read(file: Path) -> dict[str, float]:
+    """Return what an oracle has said; a line that a kill left half-written is passed over."""
+    if not file.exists():
+        return {}
+    text = file.read_text()
+    if not text.endswith("\n") and text:
+        text = text[: text.rfind("\n") + 1]
+        file.write_text(text)
+    return {molecule: float(value) for molecule, value in csv.reader(text.splitlines())}

@@ -1,0 +1,238 @@
+"""The best molecules that an oracle knows, within a number of calls.
+
+A round: candidates are bred from the best molecules so far, and written by the policy; a surrogate says which of them are worth
+a call; the oracle is asked; the policy learns from the best so far, each spelled anew.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain, islice
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import torch
+
+from lobster.device import resolve_device
+from lobster.optimisation.folder import SearchFolder
+from lobster.optimisation.genetic import offspring
+from lobster.optimisation.oracle import Ask, Oracle, asked
+from lobster.optimisation.result import Result
+from lobster.optimisation.surrogate import BITS, TanimotoProcess, fingerprints
+from lobster.optimisation.writer import Writer
+from lobster.resume import differences
+from lobster.scoring.scorer import MAX_FAILED_CALLS
+from lobster.sequences import canonical_smiles
+from lobster.sequences.chemistry import random_spelling
+from lobster.workers.measured import Measured
+
+# The budget's schedule: a share of it, but at least and at most so many calls.
+START = (0.02, 20, 200)  # what the policy writes unasked
+ROUND = (0.005, 10, 50)
+CANDIDATES = 4  # for each call; the surrogate chooses among them
+REWRITTEN = 1  # of these the policy writes
+CLONED = 0.2  # share of children that have one parent
+SEEN = 1000  # molecules that the surrogate is fitted to, two thirds of them the best
+LEARNING_RATE = 5e-4
+CALLS_A_STEP = 50  # of learning
+REPLAY, REPLAY_BATCH = 256, 32  # the best molecules so far, and how many of them make a step
+MAX_EMPTY_ROUNDS = 20  # after as many in a row without a new molecule there are none
+
+
+def optimise(
+    oracle: Oracle,
+    budget: int = 10_000,
+    policy: str | Path = "smiles-policy-7M",
+    output_dir: str | Path | None = None,
+    resume: bool = False,
+    seed: int = 0,
+    batch: bool = False,
+    device: str | None = None,
+    on_round: Callable[[Result], None] | None = None,
+) -> Result:
+    """Find the molecules that an oracle scores highest within a budget of calls.
+
+    Each different molecule costs one call, however often and in whatever spelling it comes up; what is no molecule costs none.
+    What is set: a fiftieth of the budget (20 to 200 calls) goes to molecules that the policy writes unasked. Then rounds of a
+    two-hundredth of it (10 to 50 calls): four candidates a call are bred from the best molecules so far (crossover and mutation
+    of graphs) and written by the policy (which ends the best ones anew, cut at a random place); a Gaussian process over the
+    fingerprints of what was asked chooses among them; and the policy learns from the 256 best, each in a random spelling.
+
+    Args:
+        oracle: A function of a canonical SMILES, higher is better; or a score as in `lobster.scoring`: a `ScoringFunction`, a
+            `Component`, a mapping, a YAML file, the name of a component, or a `Scorer` where an encoder is asked.
+        budget: How many different molecules it may be asked about.
+        policy: The causal language model to start from: a name that ships, a folder or a Hub id.
+        output_dir: Folder for what was found and the state of the search; by default nothing is kept.
+        resume: Go on with the search in ``output_dir``, to the same end as one that was never stopped.
+        seed: Of everything that is drawn. The same seed on the same machine gives the same molecules.
+        batch: Whether a function takes a list of SMILES and returns as many numbers.
+        device: Where the policy runs; CUDA where there is one.
+        on_round: Called after each round with the result so far.
+
+    Raises:
+        ValueError: The budget is below 1, or the search in ``output_dir`` had other settings.
+        FileExistsError: ``output_dir`` holds a search, and ``resume`` is off.
+        RuntimeError: The oracle failed on every molecule of many rounds, or the policy writes nothing new.
+
+    >>> result = optimise("qed", budget=40)
+    >>> len(result.molecules), result.best(1)[0][1] > 0.8
+    (40, True)
+    """
+    if budget < 1:
+        raise ValueError(f"budget is {budget}: expected at least 1 call")
+    ask = asked(oracle, batch)
+    folder = SearchFolder(output_dir, resume) if output_dir is not None else None
+    search = Search(folder.remembering(ask) if folder else ask, budget, policy, seed, device)
+    if folder:
+        folder.restore(search)
+    while len(search.scores) < budget:
+        search.round()
+        if folder:
+            folder.save(search)
+        if on_round:
+            on_round(search.result)
+    return search.result
+
+
+class Search:
+    """The state of a search: what was asked, the policy as it is now, and the random numbers.
+
+    Args:
+        ask: The oracle.
+        budget: How many calls it may be asked.
+        policy: A name that ships, a folder or a Hub id.
+        seed: Of everything that is drawn.
+        device: Where the policy runs.
+
+    Attributes:
+        scores: What the oracle said of each canonical SMILES, in the order of the calls; NaN where it failed.
+    """
+
+    def __init__(self, ask: Ask, budget: int, policy: str | Path, seed: int, device: str | None):
+        self.ask, self.budget = ask, budget
+        self.settings = {"budget": budget, "policy": str(policy), "seed": seed}
+        self.scores: dict[str, float] = {}
+        self._fingerprints = torch.empty(0, BITS)
+        self._random = Random(seed)
+        self._writer = Writer(policy, LEARNING_RATE, seed, resolve_device(device))
+        self._empty_rounds = self._failed_rounds = 0
+
+    @property
+    def result(self) -> Result:
+        """What has come of it so far."""
+        return Result(list(self.scores), list(self.scores.values()), self.budget)
+
+    def round(self) -> None:
+        """Ask the oracle about a round's molecules, then learn.
+
+        Raises:
+            RuntimeError: Nothing has come of many rounds.
+        """
+        calls = min(_share(self.budget, *ROUND), self.budget - len(self.scores))
+        ranked = self._ranked()
+        if len(self.scores) < _share(self.budget, *START) or not self._differ(ranked):
+            found = list(islice(self._new(self._writer.write(calls)), calls))
+        else:
+            self._learn(ranked, math.ceil(calls / CALLS_A_STEP))
+            found = self._chosen(list(self._candidates(ranked, calls)), ranked, calls)
+        answers = self.ask(found) if found else []
+        for molecule, answer in zip(found, answers, strict=True):
+            self.scores[molecule] = answer.value if not answer.error and math.isfinite(answer.value) else math.nan
+        if found:
+            self._fingerprints = torch.cat([self._fingerprints, fingerprints(found)])
+        self._watch(answers)
+
+    def _ranked(self) -> list[str]:
+        """Return the molecules that have a score, the best first; of equals the earlier one."""
+        known = [molecule for molecule, score in self.scores.items() if not math.isnan(score)]
+        return sorted(known, key=lambda molecule: -self.scores[molecule])
+
+    def _differ(self, ranked: Sequence[str]) -> bool:
+        """Say whether the oracle has told any two molecules apart: before, there is nothing to breed for."""
+        return len(ranked) > 1 and self.scores[ranked[0]] > self.scores[ranked[-1]]
+
+    def _new(self, texts: Iterable[str | None]) -> Iterator[str]:
+        """Yield what is a molecule, in one piece, and has not come up."""
+        found = set(self.scores)
+        for smiles in (canonical_smiles(text) for text in texts if text):
+            if smiles and smiles not in found and "." not in smiles:
+                found.add(smiles)
+                yield smiles
+
+    def _candidates(self, ranked: Sequence[str], calls: int) -> Iterator[str]:
+        """Yield candidates for a number of calls."""
+        rewritten = self._writer.rewrite([self._drawn(ranked) for _ in range(REWRITTEN * calls)], self._random)
+        bred = (self._child(ranked) for _ in range(10 * CANDIDATES * calls))  # about four in ten are none, or known
+        return islice(self._new(chain(rewritten, bred)), CANDIDATES * calls)
+
+    def _drawn(self, ranked: Sequence[str]) -> str:
+        """Return a molecule from the best share of all, which is drawn between a thousandth and all, evenly in its logarithm."""
+        best = math.ceil(len(ranked) * 10 ** self._random.uniform(-3, 0))
+        return ranked[self._random.randrange(best)]
+
+    def _child(self, ranked: Sequence[str]) -> str | None:
+        mother = self._drawn(ranked)
+        father = mother if self._random.random() < CLONED else self._drawn(ranked)
+        return offspring(mother, father, self._random)
+
+    def _chosen(self, candidates: list[str], ranked: Sequence[str], calls: int) -> list[str]:
+        """Return the candidates that may be best: by the surrogate's mean, and a multiple of its deviation that varies by rounds."""
+        if not candidates:
+            return []
+        best, others = ranked[: SEEN * 2 // 3], ranked[SEEN * 2 // 3 :]
+        seen = [*best, *self._random.sample(others, min(len(others), SEEN - len(best)))]
+        places = {molecule: place for place, molecule in enumerate(self.scores)}
+        surrogate = TanimotoProcess(
+            self._fingerprints[[places[molecule] for molecule in seen]],
+            torch.tensor([self.scores[molecule] for molecule in seen]),
+        )
+        mean, deviation = surrogate.predict(fingerprints(candidates))
+        bound = mean + 10 ** self._random.uniform(-1, 0.5) * deviation
+        return [candidates[place] for place in bound.argsort(descending=True, stable=True)[:calls].tolist()]
+
+    def _learn(self, ranked: Sequence[str], steps: int) -> None:
+        """Let the policy learn from the best molecules that are better than the worst, each spelled anew."""
+        worst = self.scores[ranked[-1]]
+        best = [molecule for molecule in ranked[:REPLAY] if self.scores[molecule] > worst]
+        for _ in range(steps):
+            self._writer.learn([self._spelled(self._drawn(best)) for _ in range(REPLAY_BATCH)])
+
+    def _spelled(self, molecule: str) -> str:
+        return random_spelling(molecule, self._random.getrandbits(32))
+
+    def _watch(self, answers: Sequence[Measured]) -> None:
+        self._empty_rounds = 0 if answers else self._empty_rounds + 1
+        self._failed_rounds = self._failed_rounds + 1 if answers and all(answer.error for answer in answers) else 0
+        if self._failed_rounds >= MAX_FAILED_CALLS:
+            raise RuntimeError(
+                f"the oracle failed on every molecule of {self._failed_rounds} rounds in a row: {answers[-1].error}. Mend it"
+            )
+        if self._empty_rounds >= MAX_EMPTY_ROUNDS:
+            raise RuntimeError(f"no new molecule came up in {self._empty_rounds} rounds: start from another policy")
+
+    def state(self) -> dict[str, Any]:
+        """Return all that a search goes on from, for `torch.save`."""
+        asked_about = {"molecules": list(self.scores), "scores": list(self.scores.values())}
+        return asked_about | {
+            "settings": self.settings,
+            "random": self._random.getstate(),
+            "policy": self._writer.state(),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Become what `state` told.
+
+        Raises:
+            ValueError: It is of a search with other settings.
+        """
+        if changed := differences(state["settings"], self.settings):
+            raise ValueError(f"the search to go on with had other settings: {', '.join(changed)}")
+        self.scores = dict(zip(state["molecules"], state["scores"], strict=True))
+        self._fingerprints = fingerprints(state["molecules"])
+        self._random.setstate(state["random"])
+        self._writer.restore(state["policy"])
+
+
+def _share(budget: int, share: float, least: int, most: int) -> int:
+    return max(least, min(most, round(budget * share)))

@@ -1,0 +1,216 @@
+"""Whole searches with small budgets: what is asked, what is kept, and that a killed one ends as if it had not been."""
+
+import math
+import signal
+import subprocess
+import sys
+import time
+
+import pandas as pd
+import pytest
+import torch
+
+from lobster.cli.main import main
+from lobster.model.policies import load_policy
+from lobster.optimisation import optimise
+from lobster.optimisation.folder import ANSWERS_FILE, STATE_FILE
+from lobster.optimisation.surrogate import TanimotoProcess, fingerprints
+from lobster.optimisation.writer import Writer
+from lobster.scoring import Component, Scorer, ScoringError, ScoringFunction
+from lobster.sequences import canonical_smiles
+
+
+def nitrogens(smiles: str) -> float:
+    return smiles.count("N") / len(smiles)
+
+
+@pytest.fixture
+def search(tiny_policy):
+    """Search with the tiny policy."""
+    return lambda oracle, budget=60, **more: optimise(oracle, budget, tiny_policy, device="cpu", **more)
+
+
+def test_each_molecule_is_asked_about_once_and_the_budget_is_kept(search):
+    asked = []
+
+    def oracle(smiles):
+        asked.append(smiles)
+        return nitrogens(smiles)
+
+    result = search(oracle)
+    assert result.molecules == asked
+    assert len({*asked}) == 60
+    assert all(canonical_smiles(smiles) == smiles for smiles in asked)
+    assert result.scores == [nitrogens(smiles) for smiles in asked]
+
+
+def test_it_finds_better_molecules_than_the_policy_writes(search):
+    result = search("qed", budget=100)
+    assert max(result.scores[20:]) > max(result.scores[:20]) + 0.1
+    assert sum(result.scores[-20:]) > 1.2 * sum(result.scores[:20])
+
+
+def test_the_same_seed_gives_the_same_molecules_and_another_others(search):
+    one, two, other = (search(nitrogens, seed=seed).molecules for seed in (0, 0, 1))
+    assert one == two != other
+
+
+@pytest.mark.parametrize(
+    "oracle",
+    [
+        "qed",
+        {"components": [{"kind": "qed"}]},
+        Component("qed"),
+        ScoringFunction([Component("qed")]),
+        Component("qed").measures["SMILES"],
+    ],
+    ids=["name", "mapping", "component", "function", "python"],
+)
+def test_an_oracle_can_be_said_in_many_ways(search, oracle):
+    assert search(oracle, budget=20).scores == search("qed", budget=20).scores
+
+
+def test_a_scorer_brings_its_encoder(search, tiny_ume):
+    scores = search(Scorer(tiny_ume, "pseudo_likelihood"), budget=20).scores
+    assert all(0 < score < 1 for score in scores)
+    with pytest.raises(ScoringError, match="asks an encoder: pass Scorer"):
+        search("pseudo_likelihood")
+
+
+def test_failures_cost_a_call_and_are_no_score(search):
+    def batch(molecules):
+        return [ValueError("no conformer") if "O" in smiles else nitrogens(smiles) for smiles in molecules]
+
+    result = search(batch, batch=True)
+    assert {math.isnan(score) for score in result.scores} == {True, False}
+    assert all(
+        math.isnan(score) == ("O" in smiles) for smiles, score in zip(result.molecules, result.scores, strict=True)
+    )
+
+
+def test_an_oracle_that_always_fails_ends_the_search(search):
+    with pytest.raises(RuntimeError, match="oracle failed on every molecule of 3 rounds in a row: ZeroDivisionError"):
+        search(lambda smiles: 1 / 0, budget=1000)
+
+
+def test_a_policy_that_writes_nothing_new_ends_the_search(tiny_policy, tmp_path):
+    writer = Writer(tiny_policy, 1e-2, 0, torch.device("cpu"))
+    for _ in range(100):
+        writer.learn(["CCN"] * 8)
+    writer.model.save_pretrained(tmp_path)
+    writer.tokenizer.save_pretrained(tmp_path)
+    with pytest.raises(RuntimeError, match="no new molecule came up in 20 rounds: start from another policy"):
+        optimise(nitrogens, 1000, tmp_path, device="cpu")
+
+
+def test_a_lora_adapter_is_refused(tiny_policy, tmp_path):
+    peft = pytest.importorskip("peft")
+    model, _ = load_policy(tiny_policy)
+    peft.get_peft_model(model, peft.LoraConfig(task_type="CAUSAL_LM")).save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="is a LoRA adapter: merge it into its base"):
+        optimise(nitrogens, 20, tmp_path)
+
+
+def test_an_oracle_that_knows_no_difference_is_asked_on(search):
+    assert search(lambda smiles: 0.0).scores == [0.0] * 60
+
+
+PROGRAM = """
+import sys, time
+from lobster.optimisation import folder, optimise
+folder.SAVE_EVERY = 0
+def oracle(smiles):
+    time.sleep(0.02)
+    return smiles.count("N") / len(smiles)
+optimise(oracle, 80, sys.argv[1], sys.argv[2], seed=3, device="cpu")
+"""
+
+
+def test_a_killed_search_goes_on_to_the_same_end(search, tiny_policy, tmp_path):
+    running = subprocess.Popen([sys.executable, "-c", PROGRAM, str(tiny_policy), str(tmp_path)])
+    while not (answers := tmp_path / ANSWERS_FILE).exists() or answers.read_text().count("\n") < 40:
+        assert running.poll() is None
+        time.sleep(0.01)
+    running.send_signal(signal.SIGKILL)
+    running.wait()
+    known = answers.read_text().count("\n")
+    assert known < 80
+    with pytest.raises(FileExistsError, match="holds a search: go on with it"):
+        search(nitrogens, 80, output_dir=tmp_path, seed=3)
+    with pytest.raises(ValueError, match="other settings: seed 3 → 4"):
+        search(nitrogens, 80, output_dir=tmp_path, seed=4, resume=True)
+    asked = []
+
+    def oracle(smiles):
+        asked.append(smiles)
+        return nitrogens(smiles)
+
+    resumed = search(oracle, 80, output_dir=tmp_path, seed=3, resume=True)
+    assert resumed == search(nitrogens, 80, seed=3)
+    assert len(asked) == 80 - known
+    assert pd.read_csv(tmp_path / "molecules.csv")["sequence"].tolist() == resumed.molecules
+    assert search(oracle, 80, output_dir=tmp_path, seed=3, resume=True) == resumed
+    assert len(asked) == 80 - known
+
+
+def test_a_line_that_was_half_written_is_asked_again(search, tmp_path):
+    whole = search(nitrogens, 40, output_dir=tmp_path)
+    (tmp_path / STATE_FILE).unlink()
+    with (tmp_path / ANSWERS_FILE).open("a") as stream:
+        stream.write("CCN")
+    assert search(nitrogens, 40, output_dir=tmp_path, resume=True) == whole
+
+
+def test_a_budget_of_nothing_is_refused(search):
+    with pytest.raises(ValueError, match="budget is 0: expected at least 1 call"):
+        search(nitrogens, budget=0)
+
+
+def test_the_surrogate_tells_good_from_bad():
+    molecules = ["c1ccccc1" + "C" * n for n in range(1, 8)] + ["N" * 1 + "C" * n for n in range(1, 8)]
+    scores = torch.tensor([1.0] * 7 + [0.0] * 7)
+    mean, deviation = TanimotoProcess(fingerprints(molecules), scores).predict(
+        fingerprints(["c1ccccc1CCCCCCCCC", "NCCCCCCCCC", "FC(F)(F)F"])
+    )
+    assert mean[0] > 0.8
+    assert mean[1] < 0.2
+    assert deviation[2] > deviation[:2].max()
+
+
+def test_the_policy_learns_what_it_is_shown_and_keeps_beginnings(tiny_policy):
+    from random import Random
+
+    writer = Writer(tiny_policy, 1e-2, 0, torch.device("cpu"))
+    losses = [writer.learn(["CCN", "CCN", "CCO", "CCN"]) for _ in range(60)]
+    assert losses[-1] < losses[0] / 2
+    assert sum(text in ("CCN", "CCO") for text in writer.write(50)) > 25
+    spelled = writer.rewrite(["CNO"] * 20, Random(0))
+    assert all(text[0] in "CNO" for text in spelled)
+    state = writer.state()
+    after = writer.write(5)
+    writer.restore(state)
+    assert writer.write(5) == after
+
+
+def test_the_command_shows_the_best_and_goes_on(tiny_policy, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "scoring.yaml").write_text("components: [{kind: qed}]\n")
+    words = [
+        "optimise",
+        "--scoring",
+        "scoring.yaml",
+        "--budget",
+        "20",
+        "--output",
+        "found",
+        "--policy",
+        str(tiny_policy),
+    ]
+    assert main(words) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 11
+    assert lines[-1] == "All 20 are in found/molecules.csv"
+    assert main(words) == 1
+    assert "--resume" in capsys.readouterr().err
+    assert main([*words, "--resume"]) == 0
+    assert capsys.readouterr().out.splitlines() == lines

@@ -13,6 +13,7 @@ from lobster.model.configuration import UmeConfig
 
 Shapes = list[tuple[int, int]]  # of packed sequences, run by run: how many follow each other that have so many tokens
 
+
 def sinusoids(length: int, width: int, device: torch.device | None = None) -> Tensor:
     """Return the position vectors [sin(n·ω), cos(n·ω)], concatenated, with ω_k = 10000^(−k/(width/2 − 1)).
 

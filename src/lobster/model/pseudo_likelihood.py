@@ -12,7 +12,7 @@ The score depends on the sequence alone: not on its neighbours in the batch, the
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby, pairwise
-from typing import Literal
+from typing import Literal, TypeGuard
 
 import numpy as np
 import torch
@@ -181,12 +181,14 @@ def masked_logits(
         max_tokens = min(max_tokens, _LOGITS // model.config.vocab_size)
     arrays = [np.asarray(ids) for ids in sequences]
     rows = sorted(rows, key=lambda row: len(arrays[row[0]]), reverse=True)  # stable: equal lengths share a batch
-    forward = _forward_packed if _packs(model) else _forward_padded
     batches = list(_batches(rows, arrays, max_tokens))[::-1]
     while batches:
         batch = batches.pop()
         try:
-            logits, targets = forward(model, batch, arrays, mask_token_id, pad_token_id)
+            if _packs(model):
+                logits, targets = _forward_packed(model, batch, arrays, mask_token_id)
+            else:
+                logits, targets = _forward_padded(model, batch, arrays, mask_token_id, pad_token_id)
         except torch.OutOfMemoryError:
             if len(batch) == 1:
                 raise
@@ -196,7 +198,7 @@ def masked_logits(
         yield batch, logits.float(), targets
 
 
-def _packs(model: PreTrainedModel) -> bool:
+def _packs(model: PreTrainedModel) -> TypeGuard[UmeForMaskedLM]:
     """Say whether sequences of all lengths go through a network without padding: on a GPU that would be too many kernels."""
     return isinstance(model, UmeForMaskedLM) and model.device.type == "cpu"
 
@@ -212,7 +214,7 @@ def _batches(rows: list[Row], sequences: Sequence[np.ndarray], max_tokens: int) 
 
 @torch.inference_mode()
 def _forward_packed(
-    model: UmeForMaskedLM, rows: list[Row], sequences: Sequence[np.ndarray], mask_token_id: int, pad_token_id: int
+    model: UmeForMaskedLM, rows: list[Row], sequences: Sequence[np.ndarray], mask_token_id: int
 ) -> tuple[Tensor, Tensor]:
     """Return logits and true ids at the masked positions of the rows, in order; nothing is padded."""
     runs = [list(run) for _, run in groupby(rows, key=lambda row: len(sequences[row[0]]))]

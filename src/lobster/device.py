@@ -3,6 +3,7 @@
 import os
 import time
 import warnings
+from collections.abc import Callable
 from functools import cache
 
 import torch
@@ -44,14 +45,20 @@ def resolve_dtype(device: torch.device, dtype: torch.dtype | None = None) -> tor
     return torch.float32 if device.type == "cpu" or dtype is None else dtype
 
 
-def peak_flops(device: torch.device, dtype: torch.dtype, size: int = 2048) -> float:
+def peak_flops(
+    device: torch.device,
+    dtype: torch.dtype,
+    size: int = 2048,
+    repeats: int = 6,
+    clock: Callable[[], float] = time.perf_counter,
+) -> float:
     """Measure the rate of a large square matrix product on a device, in FLOP/s: what everything else is held against."""
     a, b = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
     seconds = []
-    for _ in range(6):
-        start = time.perf_counter()
+    for _ in range(repeats):
+        start = clock()
         a @ b
         if device.type == "cuda":
             torch.cuda.synchronize(device)
-        seconds.append(time.perf_counter() - start)
+        seconds.append(clock() - start)
     return 2 * size**3 / min(seconds)

@@ -1,5 +1,6 @@
 """The network of a UME: a pre-norm transformer encoder without biases, and a masked-language-model head."""
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
@@ -9,6 +10,8 @@ from transformers import AutoConfig, AutoModelForMaskedLM, PreTrainedModel
 from transformers.modeling_outputs import MaskedLMOutput
 
 from lobster.model.configuration import UmeConfig
+
+Shapes = list[tuple[int, int]]  # of packed sequences, run by run: how many follow each other that have so many tokens
 
 
 def sinusoids(length: int, width: int, device: torch.device | None = None) -> Tensor:
@@ -26,13 +29,23 @@ def sinusoids(length: int, width: int, device: torch.device | None = None) -> Te
     return torch.cat([angles.sin(), angles.cos()], dim=-1)
 
 
+class UmeNorm(nn.RMSNorm):
+    """PyTorch's RMSNorm, which reads and writes its input six times on a CPU; twice where no gradient is asked for."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.device.type != "cpu" or torch.is_grad_enabled():
+            return super().forward(x)
+        norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+        return (x * torch.rsqrt(norm * norm / x.shape[-1] + self.eps)).mul_(self.weight)
+
+
 class UmeEmbeddings(nn.Module):
     """Token embedding, RMSNorm, plus sinusoids that start at 0 with each sequence's first real token."""
 
     def __init__(self, config: UmeConfig):
         super().__init__()
         self.tok_embeddings = nn.Embedding(config.vocab_size, config.hidden_size)
-        self.norm = nn.RMSNorm(config.hidden_size, eps=config.norm_eps)
+        self.norm = UmeNorm(config.hidden_size, eps=config.norm_eps)
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor | None) -> Tensor:
         x = self.norm(self.tok_embeddings(input_ids))
@@ -43,7 +56,10 @@ class UmeEmbeddings(nn.Module):
 
 
 class UmeAttention(nn.Module):
-    """Full bidirectional attention over the real tokens, with one fused projection for q, k and v."""
+    """Full bidirectional attention over the real tokens, with one fused projection for q, k and v.
+
+    A mask is True at the tokens of a padded batch that are seen; of packed sequences, (tokens, d), it is their `Shapes`.
+    """
 
     def __init__(self, config: UmeConfig):
         super().__init__()
@@ -51,12 +67,18 @@ class UmeAttention(nn.Module):
         self.Wqkv = nn.Linear(config.hidden_size, 3 * config.hidden_size, bias=False)
         self.Wo = nn.Linear(config.hidden_size, config.hidden_size, bias=False)
 
-    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        batch, length, width = x.shape
-        qkv = self.Wqkv(x).view(batch, length, 3, self.num_heads, width // self.num_heads)
-        q, k, v = qkv.permute(2, 0, 3, 1, 4)  # each (batch, heads, length, head width)
-        y = scaled_dot_product_attention(q, k, v, attn_mask=mask)
-        return self.Wo(y.transpose(1, 2).reshape(batch, length, width))
+    def forward(self, x: Tensor, mask: Tensor | Shapes | None, at: Tensor | None = None) -> Tensor:
+        y = self._attend(self.Wqkv(x), mask)
+        return self.Wo(y if at is None else y[at])
+
+    def _attend(self, qkv: Tensor, mask: Tensor | Shapes | None) -> Tensor:
+        if isinstance(mask, list):
+            runs = zip(qkv.split([rows * length for rows, length in mask]), mask, strict=True)
+            return torch.cat([self._attend(run.view(*shape, -1), None).flatten(0, 1) for run, shape in runs])
+        batch, length, _ = qkv.shape
+        q, k, v = qkv.view(batch, length, 3, self.num_heads, -1).permute(2, 0, 3, 1, 4)
+        y = scaled_dot_product_attention(q, k, v, attn_mask=mask)  # (batch, heads, length, head width)
+        return y.transpose(1, 2).reshape(batch, length, -1)
 
 
 class UmeMLP(nn.Module):
@@ -72,17 +94,17 @@ class UmeMLP(nn.Module):
 
 
 class UmeLayer(nn.Module):
-    """x + attention(norm(x)), then x + mlp(norm(x))."""
+    """x + attention(norm(x)), then x + mlp(norm(x)); of all tokens, or of those ``at`` which the states are asked for."""
 
     def __init__(self, config: UmeConfig):
         super().__init__()
-        self.attn_norm = nn.RMSNorm(config.hidden_size, eps=config.norm_eps)
+        self.attn_norm = UmeNorm(config.hidden_size, eps=config.norm_eps)
         self.attn = UmeAttention(config)
-        self.mlp_norm = nn.RMSNorm(config.hidden_size, eps=config.norm_eps)
+        self.mlp_norm = UmeNorm(config.hidden_size, eps=config.norm_eps)
         self.mlp = UmeMLP(config)
 
-    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        x = x + self.attn(self.attn_norm(x), mask)
+    def forward(self, x: Tensor, mask: Tensor | Shapes | None, at: Tensor | None = None) -> Tensor:
+        x = (x if at is None else x[at]) + self.attn(self.attn_norm(x), mask, at)
         return x + self.mlp(self.mlp_norm(x))
 
 
@@ -92,7 +114,7 @@ class UmeHead(nn.Module):
     def __init__(self, config: UmeConfig):
         super().__init__()
         self.dense = nn.Linear(config.hidden_size, config.hidden_size, bias=False)
-        self.norm = nn.RMSNorm(config.hidden_size, eps=config.norm_eps)
+        self.norm = UmeNorm(config.hidden_size, eps=config.norm_eps)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.norm(silu(self.dense(x)))
@@ -122,15 +144,31 @@ class UmeForMaskedLM(PreTrainedModel):
     def get_input_embeddings(self) -> nn.Module:
         return self.embeddings.tok_embeddings
 
-    def encode(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
+    def encode(self, input_ids: Tensor, attention_mask: Tensor | None = None, at: Tensor | None = None) -> Tensor:
         """Return the hidden states, (batch, length, d), of token ids, (batch, length).
 
-        ``attention_mask`` is 1 at real tokens and 0 at padding; leave it out where nothing is padded.
+        Args:
+            input_ids: Token ids, (batch, length).
+            attention_mask: 1 at real tokens and 0 at padding; leave it out where nothing is padded.
+            at: True at the tokens whose states are asked for, (batch, length): they are returned in order, (tokens, d), and the
+                last layer leaves out all that the others alone would need.
         """
-        x = self.embeddings(input_ids, attention_mask)
         mask = None if attention_mask is None else attention_mask.bool()[:, None, None, :]
-        for layer in self.layers:
-            x = layer(x, mask)
+        return self._through_layers(self.embeddings(input_ids, attention_mask), mask, at)
+
+    def encode_packed(self, runs: Sequence[Tensor], at: Tensor | None = None) -> Tensor:
+        """Return the hidden states, (tokens, d), of sequences one after the other, without padding between them.
+
+        Args:
+            runs: Token ids of sequences of one length each, (sequences, length).
+            at: Of all tokens in order, the numbers of those whose states are asked for; as in `encode`.
+        """
+        x = torch.cat([self.embeddings(ids, None).flatten(0, 1) for ids in runs])
+        return self._through_layers(x, [(len(ids), ids.shape[1]) for ids in runs], at)
+
+    def _through_layers(self, x: Tensor, mask: Tensor | Shapes | None, at: Tensor | None) -> Tensor:
+        for number, layer in enumerate(self.layers, 1):
+            x = layer(x, mask, at if number == len(self.layers) else None)
         return x
 
     def predict(self, hidden: Tensor) -> Tensor:

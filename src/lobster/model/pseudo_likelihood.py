@@ -11,8 +11,8 @@ The score depends on the sequence alone: not on its neighbours in the batch, the
 """
 
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
-from typing import Literal
+from itertools import groupby, pairwise
+from typing import Literal, TypeGuard
 
 import numpy as np
 import torch
@@ -28,8 +28,8 @@ Row = tuple[int, np.ndarray]  # a sequence's number, and which of its positions 
 _MASK_RATE_NAMES = ("mask_rate", "mlm_probability")
 _MASK_RATE = 0.15
 
-# Tokens of one forward pass on a CPU: throughput is best at 1,300-5,000 and falls by 10,000 (two cores, float32).
-_CPU_TOKENS = 4096
+# Tokens of one forward pass on a CPU: throughput is best at 2,000 and falls below 1,000 and by 8,000 (`benchmarks/NOTES.md`).
+_CPU_TOKENS = 2048
 
 # Logits of one forward pass of a network that gives them for every token: half a gigabyte in float32.
 _LOGITS = 2**27
@@ -179,22 +179,31 @@ def masked_logits(
         max_tokens = min(max_tokens, _CPU_TOKENS)
     if not isinstance(model, UmeForMaskedLM):
         max_tokens = min(max_tokens, _LOGITS // model.config.vocab_size)
-    rows = sorted(rows, key=lambda row: len(sequences[row[0]]), reverse=True)  # stable: equal lengths share a batch
-    batches = list(_batches(rows, sequences, max_tokens))[::-1]
+    arrays = [np.asarray(ids) for ids in sequences]
+    rows = sorted(rows, key=lambda row: len(arrays[row[0]]), reverse=True)  # stable: equal lengths share a batch
+    batches = list(_batches(rows, arrays, max_tokens))[::-1]
     while batches:
         batch = batches.pop()
         try:
-            logits, targets = _forward(model, batch, sequences, mask_token_id, pad_token_id)
+            if _packs(model):
+                logits, targets = _forward_packed(model, batch, arrays, mask_token_id)
+            else:
+                logits, targets = _forward_padded(model, batch, arrays, mask_token_id, pad_token_id)
         except torch.OutOfMemoryError:
             if len(batch) == 1:
                 raise
             half = len(batch) // 2
             batches += [batch[half:], batch[:half]]
             continue
-        yield batch, logits, targets
+        yield batch, logits.float(), targets
 
 
-def _batches(rows: list[Row], sequences: Sequence[Sequence[int]], max_tokens: int) -> Iterator[list[Row]]:
+def _packs(model: PreTrainedModel) -> TypeGuard[UmeForMaskedLM]:
+    """Say whether sequences of all lengths go through a network without padding: on a GPU that would be too many kernels."""
+    return isinstance(model, UmeForMaskedLM) and model.device.type == "cpu"
+
+
+def _batches(rows: list[Row], sequences: Sequence[np.ndarray], max_tokens: int) -> Iterator[list[Row]]:
     """Cut rows, longest first, into batches of at most ``max_tokens`` padded tokens (a row at least)."""
     start = 0
     while start < len(rows):
@@ -204,24 +213,42 @@ def _batches(rows: list[Row], sequences: Sequence[Sequence[int]], max_tokens: in
 
 
 @torch.inference_mode()
-def _forward(
-    model: PreTrainedModel, rows: list[Row], sequences: Sequence[Sequence[int]], mask_token_id: int, pad_token_id: int
+def _forward_packed(
+    model: UmeForMaskedLM, rows: list[Row], sequences: Sequence[np.ndarray], mask_token_id: int
+) -> tuple[Tensor, Tensor]:
+    """Return logits and true ids at the masked positions of the rows, in order; nothing is padded."""
+    runs = [list(run) for _, run in groupby(rows, key=lambda row: len(sequences[row[0]]))]
+    ids = [np.stack([sequences[i] for i, _ in run]) for run in runs]
+    masked = [_masked(run, some.shape) for run, some in zip(runs, ids, strict=True)]
+    targets = np.concatenate([some[at] for some, at in zip(ids, masked, strict=True)])
+    inputs = [torch.from_numpy(np.where(at, mask_token_id, some)) for some, at in zip(ids, masked, strict=True)]
+    at = np.flatnonzero(np.concatenate([some.ravel() for some in masked]))
+    return model.predict(model.encode_packed(inputs, torch.from_numpy(at))), torch.from_numpy(targets)
+
+
+@torch.inference_mode()
+def _forward_padded(
+    model: PreTrainedModel, rows: list[Row], sequences: Sequence[np.ndarray], mask_token_id: int, pad_token_id: int
 ) -> tuple[Tensor, Tensor]:
     """Return logits and true ids at the masked positions of the rows, in order."""
     lengths = np.array([len(sequences[i]) for i, _ in rows])
     real = np.arange(lengths.max()) < lengths[:, None]
     ids = np.full(real.shape, pad_token_id, dtype=np.int64)
-    ids[real] = np.concatenate([np.asarray(sequences[i]) for i, _ in rows])
-    masked = np.zeros_like(real)
-    masked[np.repeat(np.arange(len(rows)), [len(p) for _, p in rows]), np.concatenate([p for _, p in rows])] = True
+    ids[real] = np.concatenate([sequences[i] for i, _ in rows])
+    masked = _masked(rows, real.shape)
 
     device = model.device
     targets = torch.from_numpy(ids[masked]).to(device)
     ids[masked] = mask_token_id
     input_ids, at = torch.from_numpy(ids).to(device), torch.from_numpy(masked).to(device)
     attention_mask = None if real.all() else torch.from_numpy(real).to(device)
-    if isinstance(model, UmeForMaskedLM):  # the head at the masked positions alone
-        logits = model.predict(model.encode(input_ids, attention_mask)[at])
-    else:
-        logits = model(input_ids=input_ids, attention_mask=torch.from_numpy(real).long().to(device)).logits[at]
-    return logits.float(), targets
+    if isinstance(model, UmeForMaskedLM):  # the end of the network at the masked positions alone
+        return model.predict(model.encode(input_ids, attention_mask, at)), targets
+    return model(input_ids=input_ids, attention_mask=torch.from_numpy(real).long().to(device)).logits[at], targets
+
+
+def _masked(rows: list[Row], shape: tuple[int, ...]) -> np.ndarray:
+    """Return where rows are masked, (rows, length)."""
+    masked = np.zeros(shape, dtype=bool)
+    masked[np.repeat(np.arange(len(rows)), [len(p) for _, p in rows]), np.concatenate([p for _, p in rows])] = True
+    return masked

@@ -449,7 +449,7 @@ def test_a_reference_is_made_by_any_encoder_and_known_again(
     again = Reference.load(tmp_path / "reference.json", encoder)
     [own], [tokens] = (f([EXAMPLES[modality][1]], modality) for f in (encoder.token_log_probabilities, encoder.tokens))
     assert len(own) == len(tokens)
-    measured = [r.parts[modality].measure(EXAMPLES[modality][1], tokens, own) for r in (reference, again)]
+    measured = [r.parts[modality].measure(EXAMPLES[modality][1], (tokens, own)) for r in (reference, again)]
     assert measured[0] == pytest.approx(measured[1])
     assert all(0 <= value <= 1 for value in measured[0].values())
     scored = UmeRewardFunction(encoder, reference={modality: real[modality]}).score([EXAMPLES[modality][0]], modality)

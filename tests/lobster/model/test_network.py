@@ -13,6 +13,7 @@ from transformers import AutoModelForMaskedLM
 
 from lobster.model import Ume, UmeConfig, UmeForMaskedLM
 from lobster.model.configuration import SIZES
+from lobster.model.network import UmeNorm
 
 Weights = dict[str, np.ndarray]
 
@@ -93,6 +94,36 @@ def test_padding_changes_nothing(side: str):
         together = model(input_ids=torch.stack([padded, longer]), attention_mask=mask).logits
     torch.testing.assert_close(together[0][mask[0].bool()], alone, rtol=0, atol=1e-10)
     assert together.isfinite().all()
+
+
+@pytest.mark.parametrize("layers", [1, 3])
+def test_packed_sequences_have_the_states_of_each_alone(layers: int):
+    model = tiny_network(num_hidden_layers=layers)
+    runs = [torch.randint(25, 1280, shape) for shape in ((2, 9), (1, 7), (3, 2))]
+    at = torch.tensor([0, 8, 20, 24, 30])  # of 31 tokens
+    with torch.no_grad():
+        alone = torch.cat([model.encode(row[None])[0] for run in runs for row in run])
+        torch.testing.assert_close(model.encode_packed(runs), alone, rtol=0, atol=1e-10)
+        torch.testing.assert_close(model.encode_packed(runs, at), alone[at], rtol=0, atol=1e-10)
+
+
+def test_states_of_some_tokens_are_those_of_all():
+    model, ids = tiny_network(num_hidden_layers=2), torch.randint(25, 1280, (3, 8))
+    mask = torch.arange(8) < torch.tensor([[8], [5], [6]])
+    at = (torch.rand(3, 8) < 0.5) & mask
+    with torch.no_grad():
+        torch.testing.assert_close(model.encode(ids, mask, at), model.encode(ids, mask)[at], rtol=0, atol=1e-10)
+
+
+def test_the_norm_is_the_same_with_and_without_gradients():
+    norm, x = UmeNorm(24, eps=1e-5), 3 * torch.randn(5, 7, 24) + 1
+    torch.nn.init.normal_(norm.weight)
+    x[0, 0] = 0
+    with torch.no_grad():
+        torch.testing.assert_close(norm(x), torch.nn.RMSNorm.forward(norm, x), rtol=1e-5, atol=1e-6)
+    x.requires_grad_()
+    norm(x).sum().backward()
+    assert x.grad.isfinite().all()
 
 
 def test_a_mask_of_ones_is_no_mask():

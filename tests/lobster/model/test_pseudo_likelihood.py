@@ -15,8 +15,8 @@ import torch
 from tokenizers import Tokenizer
 
 from lobster.constants import Modality
-from lobster.model import Ume, UmeForMaskedLM
-from lobster.model.pseudo_likelihood import masked_positions, mean_log_probabilities, windows
+from lobster.model import Ume, UmeForMaskedLM, pseudo_likelihood
+from lobster.model.pseudo_likelihood import Method, masked_positions, mean_log_probabilities, windows
 from lobster.tokenization import make_tokenizer
 
 MASK, PAD, K = 8, 6, 4
@@ -108,16 +108,25 @@ def test_token_budget_does_not_change_scores(tiny_ume: Ume, max_tokens: int, met
     )
 
 
+@pytest.mark.parametrize("method", ["strided", "exact", 1])
+def test_padded_batches_give_the_scores_of_packed_ones(tiny_ume: Ume, monkeypatch: pytest.MonkeyPatch, method: Method):
+    ids = tiny_ume.tokenize(SMILES, "SMILES")
+    packed = mean_log_probabilities(tiny_ume.model, ids, MASK, PAD, 200, method)
+    monkeypatch.setattr(pseudo_likelihood, "_packs", lambda model: False)  # as on a GPU
+    assert mean_log_probabilities(tiny_ume.model, ids, MASK, PAD, 200, method) == pytest.approx(packed, **EXACTLY)
+
+
 class Watched(UmeForMaskedLM):
-    """A network that writes down the shape of each input, and has memory for so many rows."""
+    """A network that writes down how many rows and tokens each input has, and has memory for so many rows."""
 
     rows_that_fit: int = 1000
 
-    def encode(self, input_ids, attention_mask=None):
-        if input_ids.shape[0] > self.rows_that_fit:
-            raise torch.OutOfMemoryError(f"{input_ids.shape[0]} rows")
-        self.shapes = [*getattr(self, "shapes", []), tuple(input_ids.shape)]
-        return super().encode(input_ids, attention_mask)
+    def encode_packed(self, runs, at=None):
+        rows = sum(map(len, runs))
+        if rows > self.rows_that_fit:
+            raise torch.OutOfMemoryError(f"{rows} rows")
+        self.inputs = [*getattr(self, "inputs", []), (rows, sum(run.numel() for run in runs))]
+        return super().encode_packed(runs, at)
 
 
 @pytest.fixture
@@ -130,15 +139,15 @@ def watched(tiny_ume: Ume) -> Ume:
 @pytest.mark.parametrize("max_tokens", [10, 30, 64, 200])
 def test_no_forward_holds_more_tokens_than_its_budget(watched: Ume, max_tokens: int):
     mean_log_probabilities(watched.model, watched.tokenize(SMILES, "SMILES"), MASK, PAD, max_tokens)
-    assert all(rows == 1 or rows * length <= max_tokens for rows, length in watched.model.shapes)
+    assert all(rows == 1 or tokens <= max_tokens for rows, tokens in watched.model.inputs)
 
 
 def test_a_sequence_costs_four_rows_strided_and_one_a_token_exact(watched: Ume):
     watched.compute_pseudo_likelihood(["CCCCCCCCCC"], "SMILES")
-    assert sum(rows for rows, _ in watched.model.shapes) == 4
-    watched.model.shapes = []
+    assert sum(rows for rows, _ in watched.model.inputs) == 4
+    watched.model.inputs = []
     watched.compute_pseudo_likelihood(["CCCCCCCCCC"] * 3, "SMILES", method="exact")  # duplicates are scored once
-    assert sum(rows for rows, _ in watched.model.shapes) == 10
+    assert sum(rows for rows, _ in watched.model.inputs) == 10
 
 
 @pytest.mark.parametrize("rows_that_fit", [1, 2, 5])
@@ -146,7 +155,7 @@ def test_out_of_memory_halves_the_batch(watched: Ume, alone: dict[str, float], r
     watched.model.rows_that_fit = rows_that_fit
     scores = watched.compute_pseudo_likelihood(SMILES, "SMILES", batch_size=64)
     assert scores == pytest.approx(list(alone.values()), **EXACTLY)
-    assert 1 <= max(rows for rows, _ in watched.model.shapes) <= rows_that_fit
+    assert 1 <= max(rows for rows, _ in watched.model.inputs) <= rows_that_fit
 
 
 def test_out_of_memory_with_one_row_is_raised(watched: Ume):

@@ -33,7 +33,7 @@ POLICIES = {
 PARTS = {
     "generation": ("grpo_trainer.py", "_generate"),
     "log-probabilities": ("grpo_trainer.py", "_get_per_token_logps_and_entropies"),
-    "reward": ("reward_functions.py", "__call__"),
+    "reward": ("trl_reward.py", "__call__"),
     "  parsing": ("completions.py", "read_completion"),
     "  tokenising": ("ume.py", "tokenize"),
     "  network": ("pseudo_likelihood.py", "token_log_probabilities"),

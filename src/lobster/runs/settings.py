@@ -24,7 +24,9 @@ _INCIDENTAL = (
 )
 
 
-def run_settings(args: TrainingArguments, reward: "UmeReward", others: list[str], prompts: int | None) -> dict[str, Any]:
+def run_settings(
+    args: TrainingArguments, reward: "UmeReward", others: list[str], prompts: int | None
+) -> dict[str, Any]:
     """Return what defines a run, flat: numbers, texts and lists by name.
 
     Args:

@@ -20,7 +20,7 @@ $(VENV)/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	# For tests alone: an encoder that one carries, objectives that the other has; what they pin is older than ours.
-	$(BIN)/pip install --quiet --constraint constraints.txt --no-deps rxnmapper guacamol
+	$(BIN)/pip install --quiet --constraint constraints.txt --no-deps rxnmapper guacamol fcd
 	touch $@
 
 clean:

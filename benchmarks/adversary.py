@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from measuring import FILES
 from transformers.utils.logging import disable_progress_bar
 
 from lobster.constants import Modality
@@ -27,11 +28,6 @@ from lobster.sequences import canonical_smiles, read_sequences
 from lobster.sequences.chemistry import molecule
 from lobster.tokenization.vocabulary import SMILES_PATTERN
 
-FILES = {
-    Modality.SMILES: "smiles/valid.txt.gz",
-    Modality.AMINO_ACID: "protein/valid.fasta.gz",
-    Modality.NUCLEOTIDE: "nucleotide/valid.fasta.gz",
-}
 PARENTS, CHILDREN = 60, 60
 PIECES = [*"CNOSFcnos()=#12-", "Cl", "Br", "[nH]", "C(=O)", "C(=O)N", "c1ccccc1", "[C@H]", "[C@@H]"]
 LITTLE = ["C", "CC", "CCO", "CN", "C=O", "CC(=O)O", "CCCC", "c1ccccc1", "c1ccncc1", "C1CCCCC1"]

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from measuring import FILES
 from transformers.utils.logging import disable_progress_bar
 
 from lobster.constants import Modality
@@ -18,11 +19,6 @@ from lobster.model import Ume
 from lobster.rl_training import UmeRewardFunction
 from lobster.sequences import canonical_smiles, read_sequences
 
-FILES = {
-    Modality.SMILES: "smiles/valid.txt.gz",
-    Modality.AMINO_ACID: "protein/valid.fasta.gz",
-    Modality.NUCLEOTIDE: "nucleotide/valid.fasta.gz",
-}
 LONGEST = 1000  # letters
 
 

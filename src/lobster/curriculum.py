@@ -60,7 +60,7 @@ def train_curriculum(
         if resume and (folder / _CARD).is_file():
             logger.warning("stage %d of %d had ended: nothing is trained", number, len(stages))
             if memory is not None and (left := checkpoints(folder)):
-                memory.load(left[max(left)])
+                memory.load(next(iter(left.values())))  # the last one's
             continue
         own = common | dict(stage) | {"diversity": False if memory is None else memory}
         own["seed"] = own.get("seed", GRPOConfig.seed) + number - 1  # or all would begin with the same draws
@@ -69,4 +69,5 @@ def train_curriculum(
             own.pop("peft_config", None)  # the adapter of the stage before is trained on
         going_on = resume and bool(checkpoints(folder))
         trainer = train_ume_grpo(**own, output_dir=folder, resume_from_checkpoint=going_on)
+        trainer.accelerator.wait_for_everyone()  # until the first process has saved what all go on from
     return trainer

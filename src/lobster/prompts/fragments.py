@@ -11,8 +11,8 @@ def growth_prompts(fragment: str, count: int = 16, seed: int = 0) -> list[str]:
     """Spell a fragment so that what follows is bound to it, where ``*`` marks.
 
     With several marks each is a place in turn, the others are hydrogens; without one every atom that has a hydrogen is a
-    place. The policy writes the rest: train it, or sample, with ``include_prompt=True``. It has to know spellings other than
-    the canonical one, as `smiles-policy-7M` does; the idea is that of SMILES-based decorators (Arús-Pous et al., J.
+    place. The policy writes the rest: train it with ``include_prompt=True``. It has to know spellings other than the canonical one,
+    as `smiles-policy-7M` does; the idea is that of SMILES-based decorators (Arús-Pous et al., J.
     Cheminform. 12, 2020), with a model that is none.
 
     Args:

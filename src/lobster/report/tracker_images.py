@@ -12,7 +12,7 @@ from lobster.report.sequence_views import molecule_grid
 
 BEST_MOLECULES = "best_molecules"
 _LIKE_WANDB = ("wandb", "trackio")  # the modules of trackers with wandb's interface
-TRACKERS = ("tensorboard", *_LIKE_WANDB)
+TRACKERS = {"tensorboard", *_LIKE_WANDB}
 
 
 class TrackerImages(TrainerCallback):

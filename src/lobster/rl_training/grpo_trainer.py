@@ -84,10 +84,11 @@ class UmeGRPOTrainer(GRPOTrainer):
         super().__init__(*args, **kwargs)
         self.add_callback(recorder)
         self.add_callback(_Remember(self))
-        if {"tensorboard", "wandb", "trackio"} & set(self.args.report_to or []):
-            from lobster.report.tracker_images import TrackerImages
+        if self.args.report_to:
+            from lobster.report.tracker_images import TRACKERS, TrackerImages
 
-            self.add_callback(TrackerImages(self))
+            if TRACKERS.intersection(self.args.report_to):
+                self.add_callback(TrackerImages(self))
         self.add_callback(self._interruption)
 
     def train(self, resume_from_checkpoint: str | bool | None = None, *args: Any, **kwargs: Any) -> TrainOutput:

@@ -31,13 +31,6 @@ PROMPTS = {"prompt": ["", "C", "N", "O"], "modality": ["SMILES"] * 4}
 
 
 @pytest.fixture(scope="module")
-def ume_folder(tiny_ume, tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("ume")
-    tiny_ume.save_pretrained(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
 def train(tiny_policy, ume_folder):
     def run(folder, policy=tiny_policy, prompts=PROMPTS, **changes):
         settings = {"device": "cpu", "html_report": False} | SETTINGS | changes

@@ -62,7 +62,7 @@ DEFAULTS: dict[str, Any] = {
     "mask_truncated_completions": True,
     "disable_dropout": True,
 }
-BETA = {Modality.SMILES: 1.0, Modality.AMINO_ACID: 4.0, Modality.NUCLEOTIDE: 4.0}
+BETA = {Modality.SMILES: 0.5, Modality.AMINO_ACID: 4.0, Modality.NUCLEOTIDE: 4.0}
 CPU_DEFAULTS: dict[str, Any] = {"use_cpu": True, "bf16": False, "activation_checkpointing": False}
 
 _CONFIG_FIELDS = frozenset(inspect.signature(GRPOConfig).parameters)

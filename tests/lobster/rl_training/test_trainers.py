@@ -69,7 +69,7 @@ def test_our_defaults_and_what_is_passed_wins(tiny_policy, tiny_ume, prompts, tm
 
     args = build()
     assert (args.scale_rewards, args.disable_dropout) == ("none", True)
-    assert args.beta == 1
+    assert args.beta == 0.5
     assert args.mask_truncated_completions
     if not torch.cuda.is_available():
         assert (args.use_cpu, args.bf16, args.activation_checkpointing) == (True, False, False)

@@ -87,7 +87,7 @@ def test_the_run_file_holds_everything(ended, tiny_policy, ume_folder):
     arguments = found["arguments"]
     assert arguments["model_path"] == str(tiny_policy)
     assert arguments["ume_model_path"] == str(ume_folder)
-    assert arguments["beta"] == 1.0  # not TRL's
+    assert arguments["beta"] == 0.5  # not TRL's
     assert "weight_decay" not in arguments  # TRL's
     assert arguments["seed"] == 42
     assert arguments["diversity"] | {"bucket_size": 7, "scaffold": "murcko"} == arguments["diversity"]
@@ -170,7 +170,7 @@ def test_a_run_that_is_resumed_with_other_arguments_says_so(train, copy, caplog)
     train(copy, resume_from_checkpoint=True, max_steps=4, beta=0.1, diversity={"bucket_size": 7}, guard={"max_kl": 3.0})
     [said] = read_description(copy / "run.yaml")["resumed"]
     assert said["step"] == 3
-    assert "beta 1.0 → 0.1" in said["changed"]
+    assert "beta 0.5 → 0.1" in said["changed"]
     with caplog.at_level(logging.WARNING):
         read_run(copy)
     assert "until step 3 the run of" in caplog.text

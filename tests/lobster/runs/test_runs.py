@@ -123,7 +123,7 @@ def test_what_differs_from_the_run_that_is_resumed_is_said(train, copy, caplog, 
     [said] = [record.getMessage() for record in caplog.records if "other settings" in record.getMessage()]
     for change in ("reward_temperature 0.1 → 0.2", "scoring.qed None → qed 2 part", "diversity.bucket_size 50 → 3"):
         assert change in said
-    assert "beta 1.0 → 0.1" in said
+    assert "beta 0.5 → 0.1" in said
     assert "learning_rate 0.01 → 0.001" in said
     assert "logging" not in said
     assert "\n" not in said

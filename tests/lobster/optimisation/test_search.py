@@ -55,6 +55,16 @@ def test_the_same_seed_gives_the_same_molecules_and_another_others(search):
     assert one == two != other
 
 
+def test_molecules_to_start_with_are_asked_about_first_and_bred_from(search, tmp_path):
+    start = ["NCCN", "C(CN)N", "no molecule", "NC(N)=NCCN"]
+    result = search(nitrogens, start=start, output_dir=tmp_path)
+    assert result.molecules[:2] == ["NCCN", "NCCN=C(N)N"]
+    assert len({*result.molecules}) == 60
+    assert search(nitrogens, start=start, output_dir=tmp_path, resume=True).molecules == result.molecules
+    with pytest.raises(ValueError, match=r"start 4 molecules \(.+\) → None"):
+        search(nitrogens, output_dir=tmp_path, resume=True)
+
+
 @pytest.mark.parametrize(
     "oracle",
     [

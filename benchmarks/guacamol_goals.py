@@ -1,11 +1,12 @@
 """GuacaMol's goal-directed suites, through the package's own interface. Prints JSON a benchmark, then a table.
 
-    python benchmarks/guacamol_goals.py --output runs/guacamol                   # 10,000 calls each; the same command goes on
-    python benchmarks/guacamol_goals.py --output runs/guacamol --suite trivial --benchmarks QED "TPSA (target: 150.0)"
+    python benchmarks/guacamol_goals.py --output runs/guacamol    # 10,000 calls each; the same command goes on
+    python benchmarks/guacamol_goals.py --output runs/guacamol --suite trivial --benchmarks QED "CNS MPO"
 
-Protocol: Brown et al., "GuacaMol: Benchmarking Models for de Novo Molecular Design", J. Chem. Inf. Model. 2019. The score of a
-benchmark is the mean over its best molecules, 1, 10 and 100 of them in most, told apart without stereochemistry. GuacaMol limits no
-calls; here each benchmark has a budget of them, so that what is published with more is no measure of it.
+Protocol: Brown et al., "GuacaMol: Benchmarking Models for de Novo Molecular Design", J. Chem. Inf. Model. 2019. The
+score of a benchmark is the mean over its best molecules, 1, 10 and 100 of them in most, told apart without
+stereochemistry. GuacaMol limits no calls; here each benchmark has a budget of them, so that what is published with more
+is no measure of it.
 Needs the packages that `make test` installs: `pip install --no-deps guacamol fcd`.
 """
 
@@ -18,7 +19,7 @@ from pathlib import Path
 import numpy
 import scipy
 
-scipy.histogram = numpy.histogram  # guacamol imports it, for its distribution benchmarks alone; SciPy no longer has it
+scipy.histogram = numpy.histogram  # guacamol imports it, SciPy no longer has it
 
 from guacamol.benchmark_suites import goal_directed_benchmark_suite  # noqa: E402
 from guacamol.goal_directed_generator import GoalDirectedGenerator  # noqa: E402

@@ -27,10 +27,10 @@ METHODS = (
 
 @dataclass(frozen=True)
 class Molscore:
-    """The total score of a MolScore configuration (Thomas et al., "MolScore", J. Cheminform. 2024), of each molecule by itself.
+    """The total score of a MolScore configuration (Thomas et al., J. Cheminform. 2024), of each molecule by itself.
 
-    Its scoring functions, transformations, aggregation and filters are asked. What it knows of earlier molecules is not: its
-    diversity filter, its replay buffer, its budget, and the bounds that ``norm`` finds as it goes.
+    Its scoring functions, transformations, aggregation and filters are asked. What it knows of earlier molecules is
+    not: its diversity filter, its replay buffer, its budget, and the bounds that ``norm`` finds as it goes.
 
     Attributes:
         config: A JSON file of its, or a task of a benchmark: ``GuacaMol:Albuterol_similarity``, ``MolOpt:QED``.

@@ -44,13 +44,14 @@ def main() -> None:
         molecules = [
             s for m in np.random.default_rng(0).permutation(read_sequences(file))[:2000] if (s := canonical_smiles(m))
         ]
-        for kind, parts in (("scaffolds", scaffolds), ("cores", cores), ("ends", ends)):
+        for kind, parts in (("ends", ends), ("cores", cores), ("scaffolds", scaffolds)):
             found = dict.fromkeys(part for m in molecules for part in parts(m))
             tasks[kind] = [part for part in found if max(map(len, part)) < LARGEST][: arguments.parts]
     for kind, parts in tasks.items():
-        rows = [measured(part, *policy, arguments) for part in parts]
-        for row in rows:
-            print(json.dumps({"kind": kind} | row), flush=True)
+        rows = []
+        for part in parts:
+            rows.append(measured(part, *policy, arguments))
+            print(json.dumps({"kind": kind} | rows[-1]), flush=True)
         if rows:
             means = {name: round(float(np.mean([row[name] for row in rows])), 3) for name in rows[0] if name != "of"}
             print(json.dumps({"policy": arguments.policy, "kind": kind, "parts": len(rows)} | means), flush=True)
@@ -72,9 +73,10 @@ def cores(smiles: str) -> Iterator[tuple[str, ...]]:
 
 def ends(smiles: str) -> Iterator[tuple[str, ...]]:
     """Find two parts of five atoms or more that are left where a piece between them is cut out of a molecule."""
-    for middle, sides in rdMMPA.FragmentMol(Chem.MolFromSmiles(smiles), 2, 2, 20, resultsAsMols=False):
+    cuts = {"minCuts": 2, "maxCuts": 2, "maxCutBonds": 20}
+    for middle, sides in rdMMPA.FragmentMol(Chem.MolFromSmiles(smiles), **cuts, resultsAsMols=False):
         parts = sides.split(".")
-        if middle and len(parts) == 2 and min(Chem.MolFromSmiles(p).GetNumHeavyAtoms() for p in parts) > 5:
+        if middle and len(parts) == 2 and min(Chem.MolFromSmiles(p).GetNumHeavyAtoms() for p in parts) >= 5:
             yield tuple(parts)
             return
 

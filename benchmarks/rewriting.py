@@ -47,7 +47,10 @@ def main() -> None:
     print(json.dumps({"scan": arguments.scan, "residues": len(wild), "relatives": len(relatives)}))
     judge.tell("wild type", [wild])
     rng = np.random.default_rng(0)
-    judge.tell("random residues", [judge.whole("".join(rng.choice([*RESIDUES], judge.length))) for _ in range(arguments.samples)])
+    judge.tell(
+        "random residues",
+        [judge.whole("".join(rng.choice([*RESIDUES], judge.length))) for _ in range(arguments.samples)],
+    )
     judge.ask("protein-policy-3M")
     own = arguments.output / "policy"
     train_policy(

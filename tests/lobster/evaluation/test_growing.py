@@ -24,7 +24,9 @@ def grown_from(fragment: str, smiles: str) -> bool:
     return mol.HasSubstructMatch(Chem.AdjustQueryProperties(core, parameters), useChirality=True)
 
 
-@pytest.mark.parametrize("fragment", ["*c1ccncc1", "[*:1]c1ccc([2*])nc1", "*C(=O)N(*)CC#*", "*CC[C@](C)(F)c1cn(*)cc1Cl"])
+@pytest.mark.parametrize(
+    "fragment", ["*c1ccncc1", "[*:1]c1ccc([2*])nc1", "*C(=O)N(*)CC#*", "*CC[C@](C)(F)c1cn(*)cc1Cl"]
+)
 def test_a_fragment_grows_at_each_mark_and_nowhere_else(policy, fragment):
     written = grow(*policy, fragment, 30, **SHORT)
     found = [smiles for smiles in map(canonical_smiles, written) if smiles]

@@ -72,8 +72,8 @@ def main() -> None:
     }
     mols = [Chem.MolFromSmiles(smiles) for smiles in valid]
     prints = fingerprints(mols)
-    mean, squares = np.mean([[block.mean(), (block**2).mean()] for block in similarities(prints, prints)], axis=0)
-    figures |= {"IntDiv": 1 - mean, "IntDiv2": 1 - math.sqrt(squares)}
+    rows = [np.stack([block.mean(axis=1), np.sqrt((block**2).mean(axis=1))]) for block in similarities(prints, prints)]
+    figures |= dict(zip(("IntDiv", "IntDiv2"), 1 - np.concatenate(rows, axis=1).mean(axis=1), strict=True))
     fragments, rings = Counter(pieces(mols)), Counter(scaffolds(mols))
     for name, file in (("test", "test"), ("testSF", "test_scaffolds")):
         others = [Chem.MolFromSmiles(smiles) for smiles in read(arguments.moses, file)]

@@ -25,6 +25,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--policy", default="smiles-policy-7M", help="a name that ships, a folder or a Hub id (%(default)s)"
     )
+    made.add_argument("--start", help="file of molecules to ask about first: a SMILES a line")
     made.add_argument("--encoder", help="of a score that asks one: a name that ships, a folder, a Hub id or a .ckpt")
     made.add_argument("--seed", type=int, default=0)
     made.add_argument("--device", help="cuda or cpu; CUDA where there is one")
@@ -38,6 +39,7 @@ def run(words: list[str]) -> None:
     from tqdm import tqdm
 
     from lobster.optimisation import Result, optimise
+    from lobster.sequences import read_sequences
 
     oracle = arguments.scoring
     if arguments.encoder:
@@ -60,6 +62,7 @@ def run(words: list[str]) -> None:
             arguments.seed,
             device=arguments.device,
             on_round=show,
+            start=read_sequences(arguments.start) if arguments.start else (),
         )
     for molecule, score in result.best():
         print(f"{score:.4f}  {molecule}")

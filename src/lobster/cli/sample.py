@@ -14,7 +14,14 @@ def parser() -> argparse.ArgumentParser:
     made = verb_parser("sample", "Let a policy write, one sequence a line.", EXAMPLE)
     made.add_argument("policy", help="a name that ships, a run's folder or a Hub id; whole, or a LoRA adapter")
     made.add_argument("--count", type=int, default=100, help="how many (%(default)s)")
-    made.add_argument("--prompt", default="", help="what they continue (nothing)")
+    begin = made.add_mutually_exclusive_group()
+    begin.add_argument("--prompt", default="", help="what they continue (nothing)")
+    begin.add_argument(
+        "--fragment",
+        nargs="+",
+        metavar="SMILES",
+        help="one to grow at each *, or two with a * each to link; written are the whole molecules",
+    )
     made.add_argument(
         "--max_new_tokens", type=int, default=126, help="where one that does not end is cut (%(default)s)"
     )
@@ -28,23 +35,29 @@ def parser() -> argparse.ArgumentParser:
 
 def run(words: list[str]) -> None:
     """Sample."""
-    arguments = parser().parse_args(words)
+    made = parser()
+    arguments = made.parse_args(words)
+    fragments = arguments.fragment or []
+    if len(fragments) > 2:
+        made.error(f"--fragment has {len(fragments)} SMILES: expected one to grow, or two to link")
     quiet()
     from lobster.device import resolve_device
-    from lobster.evaluation import sample
+    from lobster.evaluation import fill_in, grow, sample
     from lobster.model.policies import load_policy
+    from lobster.prompts import linker_prompts
 
     model, tokenizer = load_policy(arguments.policy)
-    written = sample(
-        model.to(resolve_device(arguments.device)),
-        tokenizer,
-        arguments.count,
-        arguments.prompt,
-        arguments.max_new_tokens,
-        arguments.batch_size,
-        arguments.temperature,
-        arguments.seed,
-    )
+    model = model.to(resolve_device(arguments.device))
+    names = ("count", "max_new_tokens", "batch_size", "temperature", "seed")
+    how = {name: getattr(arguments, name) for name in names}
+    match fragments:
+        case []:
+            written = sample(model, tokenizer, prompt=arguments.prompt, **how)
+        case [fragment]:
+            written = grow(model, tokenizer, fragment, **how)
+        case [first, second]:
+            prompts = linker_prompts(first, second, arguments.count, arguments.seed)
+            written = fill_in(model, tokenizer, prompts, **how)
     text = "".join(f"{' '.join(one.splitlines())}\n" for one in written)
     if arguments.output:
         Path(arguments.output).write_text(text)

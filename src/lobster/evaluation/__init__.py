@@ -1,5 +1,6 @@
 """How good a policy's samples are, and what models make of sequences that they were not trained on."""
 
+from lobster.evaluation.growing import fill_in, grow
 from lobster.evaluation.identity import families, identity, mean_identity
 from lobster.evaluation.metrics import (
     SequenceMetrics,
@@ -22,7 +23,9 @@ __all__ = [
     "SmilesMetrics",
     "biased_composition",
     "families",
+    "fill_in",
     "frequency_difference",
+    "grow",
     "identity",
     "internal_diversity",
     "markdown",

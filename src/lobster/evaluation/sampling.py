@@ -1,8 +1,10 @@
 """Sampling from a policy."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
+from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from lobster.model.policies import end_tokens
@@ -13,19 +15,19 @@ def sample(
     model: PreTrainedModel | Any,
     tokenizer: PreTrainedTokenizerBase,
     count: int,
-    prompt: str = "",
+    prompt: str | Sequence[str] = "",
     max_new_tokens: int = 126,
     batch_size: int = 128,
     temperature: float = 1.0,
     seed: int = 0,
 ) -> list[str]:
-    """Return completions of a prompt, sampled from the whole distribution (no top-k, no top-p).
+    """Return completions of a prompt, or of several in turn, sampled from the whole distribution (no top-k, no top-p).
 
     Args:
         model: A causal language model, with or without a LoRA adapter; `lobster.model.policies.load_policy` loads both.
         tokenizer: Its tokenizer.
         count: How many completions to draw.
-        prompt: What they continue.
+        prompt: What they continue; several are continued in turn.
         max_new_tokens: Where a completion that does not end is cut. Any end token of the model's generation configuration
             ends one, and is not part of it.
         batch_size: Completions in a batch.
@@ -34,28 +36,31 @@ def sample(
     """
     was_training = model.training
     model.eval()
-    inputs = tokenizer(prompt, return_tensors="pt").to(model.device)
-    inputs.pop("token_type_ids", None)
     ends = end_tokens(model, tokenizer)
-    padding = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else ends[0] if ends else None
+    padding = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else ends[0] if ends else 0
+    tokens = tokenizer([prompt] if isinstance(prompt, str) else list(prompt)).input_ids
+    prompts = [torch.tensor(ids) for ids in tokens]
     generate: Any = model.generate
     texts: list[str] = []
     devices = [model.device] if model.device.type == "cuda" else []
     with torch.random.fork_rng(devices):
         torch.manual_seed(seed)
         while len(texts) < count:
+            turns = range(len(texts), min(len(texts) + batch_size, count))
+            rows = [prompts[n % len(prompts)] for n in turns]
+            inputs = pad_sequence(rows, True, padding, "left").to(model.device)
             output = generate(
-                **inputs,
+                input_ids=inputs,
+                attention_mask=pad_sequence([*map(torch.ones_like, rows)], True, 0, "left").to(model.device),
                 do_sample=True,
                 temperature=temperature,
                 top_k=0,
                 top_p=1.0,
-                num_return_sequences=min(batch_size, count - len(texts)),
                 max_new_tokens=max_new_tokens,
                 pad_token_id=padding,
                 eos_token_id=ends or None,
             )
-            written = [_until(row, ends) for row in output[:, inputs["input_ids"].shape[1] :].tolist()]
+            written = [_until(row, ends) for row in output[:, inputs.shape[1] :].tolist()]
             texts += tokenizer.batch_decode(written, skip_special_tokens=True)
     model.train(was_training)
     return texts

@@ -78,7 +78,10 @@ class RunArguments:
         default=None,
         metadata={"help": "list of stages, each with the arguments that it has for itself (a curriculum); in YAML"},
     )
-    include_prompt: bool = field(default=False, metadata={"help": "the molecule is prompt and completion together"})
+    include_prompt: bool = field(
+        default=False,
+        metadata={"help": "the molecule is prompt and completion together, and the data's column suffix behind them"},
+    )
     smiles_options: str | None = field(
         default=None, metadata={"help": "what makes a SMILES another molecule (SmilesOptions)"}
     )

@@ -10,9 +10,12 @@ Scoring", ACL 2020). A masked model learns nothing about a token that it can see
 The score depends on the sequence alone: not on its neighbours in the batch, the padding or the batch size.
 """
 
-from collections.abc import Iterator, Sequence
-from itertools import groupby, pairwise
-from typing import Literal, TypeGuard
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from itertools import chain, groupby, pairwise
+from typing import Literal, TypeGuard, TypeVar
 
 import numpy as np
 import torch
@@ -22,6 +25,8 @@ from transformers import PreTrainedConfig, PreTrainedModel
 from lobster.model.network import UmeForMaskedLM
 
 Method = Literal["strided", "exact"] | int
+T = TypeVar("T")
+U = TypeVar("U")
 Row = tuple[int, np.ndarray]  # a sequence's number, and which of its positions one pass masks
 
 # Names under which a configuration says what share of the tokens pretraining masked, and BERT's for one that does not say.
@@ -29,7 +34,7 @@ _MASK_RATE_NAMES = ("mask_rate", "mlm_probability")
 _MASK_RATE = 0.15
 
 # Tokens of one forward pass on a CPU: throughput is best at 2,000 and falls below 1,000 and by 8,000 (`benchmarks/NOTES.md`).
-_CPU_TOKENS = 2048
+_CPU_TOKENS = 1024, 2048
 
 # Logits of one forward pass of a network that gives them for every token: half a gigabyte in float32.
 _LOGITS = 2**27
@@ -176,26 +181,37 @@ def masked_logits(
     The logits have the shape (masked positions of the batch, vocabulary), in the order of the rows.
     """
     if model.device.type == "cpu":
-        max_tokens = min(max_tokens, _CPU_TOKENS)
+        max_tokens = min(max_tokens, _CPU_TOKENS[1])
     if not isinstance(model, UmeForMaskedLM):
         max_tokens = min(max_tokens, _LOGITS // model.config.vocab_size)
     arrays = [np.asarray(ids) for ids in sequences]
     rows = sorted(rows, key=lambda row: len(arrays[row[0]]), reverse=True)  # stable: equal lengths share a batch
-    batches = list(_batches(rows, arrays, max_tokens))[::-1]
-    while batches:
-        batch = batches.pop()
-        try:
-            if _packs(model):
-                logits, targets = _forward_packed(model, batch, arrays, mask_token_id)
-            else:
-                logits, targets = _forward_padded(model, batch, arrays, mask_token_id, pad_token_id)
-        except torch.OutOfMemoryError:
-            if len(batch) == 1:
-                raise
-            half = len(batch) // 2
-            batches += [batch[half:], batch[:half]]
-            continue
-        yield batch, logits.float(), targets
+
+    def forward(batch: list[Row]) -> tuple[list[Row], Tensor, Tensor]:
+        if _packs(model):
+            logits, targets = _forward_packed(model, batch, arrays, mask_token_id)
+        else:
+            logits, targets = _forward_padded(model, batch, arrays, mask_token_id, pad_token_id)
+        return batch, logits.float(), targets
+
+    # several packed passes at a time: what lies between the products of one keeps one core busy
+    cores, tokens = torch.get_num_threads(), sum(len(arrays[i]) for i, _ in rows)
+    passes = max(1, min(cores, tokens // _CPU_TOKENS[0])) if _packs(model) else 1
+    if passes > 1:
+        max_tokens = -(-tokens // (passes * -(-tokens // (passes * max_tokens))))  # as much for each
+    batches = _batches(rows, arrays, max_tokens)
+    yield from chain.from_iterable(_side_by_side(partial(_halved, forward), batches, passes, cores // passes))
+
+
+def _halved(forward: Callable[[list[Row]], U], batch: list[Row]) -> list[U]:
+    """Return what a forward pass makes of a batch, or, where there is too little memory, of its halves."""
+    try:
+        return [forward(batch)]
+    except torch.OutOfMemoryError:
+        if len(batch) == 1:
+            raise
+    half = len(batch) // 2  # out here, where the failed pass has let go of its memory
+    return _halved(forward, batch[:half]) + _halved(forward, batch[half:])
 
 
 def _packs(model: PreTrainedModel) -> TypeGuard[UmeForMaskedLM]:
@@ -210,6 +226,26 @@ def _batches(rows: list[Row], sequences: Sequence[np.ndarray], max_tokens: int) 
         size = max(1, max_tokens // len(sequences[rows[start][0]]))
         yield rows[start : start + size]
         start += size
+
+
+def _side_by_side(work: Callable[[T], U], items: Iterable[T], count: int, threads: int) -> Iterator[U]:
+    """Yield what some work makes of each item, in order, so many at a time, each on some of PyTorch's threads."""
+    if count == 1:
+        yield from map(work, items)
+        return
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        with ThreadPoolExecutor(count, initializer=torch.set_num_threads, initargs=(threads,)) as pool:
+            waiting: deque[Future[U]] = deque()
+            for item in items:
+                waiting.append(pool.submit(work, item))
+                if len(waiting) > count:  # what is not asked for yet is not worked out: memory stays flat
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+    finally:
+        torch.set_num_threads(before)
 
 
 @torch.inference_mode()

@@ -4,6 +4,7 @@ A round: candidates are bred from the best molecules so far, and written by the 
 a call; the oracle is asked; the policy learns from the best so far, each spelled anew.
 """
 
+import hashlib
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, islice
@@ -49,6 +50,7 @@ def optimise(
     batch: bool = False,
     device: str | None = None,
     on_round: Callable[[Result], None] | None = None,
+    start: Sequence[str] = (),
 ) -> Result:
     """Find the molecules that an oracle scores highest within a budget of calls.
 
@@ -69,6 +71,7 @@ def optimise(
         batch: Whether a function takes a list of SMILES and returns as many numbers.
         device: Where the policy runs; CUDA where there is one.
         on_round: Called after each round with the result so far.
+        start: Molecules to ask about first, such as known ones to do better than; what is no molecule is passed over.
 
     Raises:
         ValueError: The budget is below 1, or the search in ``output_dir`` had other settings.
@@ -83,7 +86,7 @@ def optimise(
         raise ValueError(f"budget is {budget}: expected at least 1 call")
     ask = asked(oracle, batch)
     folder = SearchFolder(output_dir, resume) if output_dir is not None else None
-    search = Search(folder.remembering(ask) if folder else ask, budget, policy, seed, device)
+    search = Search(folder.remembering(ask) if folder else ask, budget, policy, seed, device, start)
     if folder:
         folder.restore(search)
     while len(search.scores) < budget:
@@ -104,15 +107,25 @@ class Search:
         policy: A name that ships, a folder or a Hub id.
         seed: Of everything that is drawn.
         device: Where the policy runs.
+        start: Molecules to ask about first.
 
     Attributes:
         scores: What the oracle said of each canonical SMILES, in the order of the calls; NaN where it failed.
     """
 
-    def __init__(self, ask: Ask, budget: int, policy: str | Path, seed: int, device: str | None):
+    def __init__(
+        self,
+        ask: Ask,
+        budget: int,
+        policy: str | Path,
+        seed: int,
+        device: str | None,
+        start: Sequence[str] = (),
+    ):
         self.ask, self.budget = ask, budget
-        self.settings = {"budget": budget, "policy": str(policy), "seed": seed}
+        self.settings = {"budget": budget, "policy": str(policy), "seed": seed, "start": _known_as(start)}
         self.scores: dict[str, float] = {}
+        self._start = self._new(start)  # begins once it is asked, after `restore`
         self._fingerprints = torch.empty(0, BITS)
         self._random = Random(seed)
         self._writer = Writer(policy, LEARNING_RATE, seed, resolve_device(device))
@@ -131,7 +144,9 @@ class Search:
         """
         calls = min(_share(self.budget, *ROUND), self.budget - len(self.scores))
         ranked = self._ranked()
-        if len(self.scores) < _share(self.budget, *START) or not self._differ(ranked):
+        if found := list(islice(self._start, calls)):
+            pass
+        elif len(self.scores) < _share(self.budget, *START) or not self._differ(ranked):
             found = list(islice(self._new(self._writer.write(calls)), calls))
         else:
             self._learn(ranked, math.ceil(calls / CALLS_A_STEP))
@@ -232,6 +247,11 @@ class Search:
         self._fingerprints = fingerprints(state["molecules"])
         self._random.setstate(state["random"])
         self._writer.restore(state["policy"])
+
+
+def _known_as(start: Sequence[str]) -> str | None:
+    """Return what stands for molecules to begin with in the settings of a search."""
+    return f"{len(start)} molecules ({hashlib.sha256(' '.join(start).encode()).hexdigest()[:8]})" if start else None
 
 
 def _share(budget: int, share: float, least: int, most: int) -> int:

@@ -3,6 +3,7 @@
 import heapq
 import math
 from collections.abc import Sequence
+from types import NoneType
 from typing import Any
 
 from datasets import Dataset
@@ -14,11 +15,17 @@ _RESERVED_COLUMNS = ("prompts", "completions", "completion_ids", "trainer_state"
 _CHECKED = 32  # prompts that are tokenised: the longest, and as many from all over the data set
 
 
-def check_dataset(dataset: Any, name: str) -> None:
+def check_dataset(dataset: Any, name: str, include_prompt: bool) -> None:
     """Check the columns of a data set, or a stream, of prompts.
 
+    Args:
+        dataset: It.
+        name: What it is called.
+        include_prompt: Whether prompt, completion and suffix are put together.
+
     Raises:
-        ValueError: There is no prompt, one is no text, a column is TRL's own, or a modality does not exist.
+        ValueError: There is no prompt, one is no text, a column is TRL's own, a modality does not exist, or a suffix is no text
+            or would be left out.
     """
     columns = dataset.column_names
     if columns is None:  # a stream that does not say
@@ -27,12 +34,20 @@ def check_dataset(dataset: Any, name: str) -> None:
         raise ValueError(f"{name} has no column 'prompt', only {columns}: rename_column the one that holds the prompts")
     if reserved := [c for c in columns if c in _RESERVED_COLUMNS]:
         raise ValueError(f"{name} has the column {reserved[0]!r}, which TRL uses itself: rename_column it")
+    if "suffix" in columns and not include_prompt:
+        raise ValueError(
+            f"{name} has the column 'suffix', which stands behind prompt and completion: pass include_prompt=True, or "
+            "rename_column it"
+        )
     if isinstance(dataset, Dataset):
         if len(dataset) == 0:
             raise ValueError(f"{name} is empty: it has 0 prompts, at least 1 is needed")
         for row, prompt in enumerate(dataset["prompt"]):
             if not isinstance(prompt, (str, list)) or prompt == []:
                 raise ValueError(f"{name}: the prompt of row {row} is {prompt!r:.60}: expected a text or messages")
+        for row, suffix in enumerate(dataset["suffix"] if "suffix" in columns else ()):
+            if not isinstance(suffix, (str, NoneType)):
+                raise ValueError(f"{name}: the suffix of row {row} is {suffix!r:.60}: expected a text")
         if "modality" in columns:
             for value in dataset.unique("modality"):
                 if value is not None:

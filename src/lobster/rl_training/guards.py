@@ -24,7 +24,8 @@ class RunGuard(TrainerCallback):
     - completions ``length_factor`` times longer or shorter than in the first window;
     - KL divergence from the start above ``max_kl``;
     - more than ``max_zero_variance`` of the groups with equal rewards, from which nothing is learned;
-    - more than ``max_truncated`` of the completions cut at their greatest length, from which nothing is learned either.
+    - more than ``max_truncated`` of the completions cut at their greatest length, where nothing is learned from these either
+      (``mask_truncated_completions``).
 
     The first bad mean is a warning. If it stays bad for ``patience`` more steps, the run ends, and the weights of the
     checkpoint with the highest mean reward before that are loaded, so that they are what is saved last. A first checkpoint is
@@ -71,6 +72,8 @@ class RunGuard(TrainerCallback):
         self.reason: str | None = None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if not getattr(args, "mask_truncated_completions", True):
+            self.most.pop("completions/clipped_ratio", None)
         entries = max(1, math.ceil(self.window / max(1, state.logging_steps)))
         self._recent: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=entries))
         self._first: dict[str, float] = {}

@@ -10,7 +10,7 @@ How the set-up differs from TRL's defaults, and why (measurements: `docs/reward_
    ``diversity=False`` turns that off.
 4. A run that goes bad is stopped, and its best policy brought back (`RunGuard`); ``guard=False`` turns that off.
 5. ``mask_truncated_completions=True``: any prefix of a protein is a protein, and where cut ones were paid for, eight of ten
-   completions ended up cut.
+   completions ended up cut. Not where the data set has a column `suffix`: what is filled in before it ends there.
 6. A failure weighs no more than three spreads (`without_outliers`), and ``max_grad_norm=0.15``: a batch with one failure would
    have several times the gradient of one without.
 7. ``disable_dropout=True``: TRL generates in training mode.
@@ -117,7 +117,8 @@ def create_ume_grpo_trainer(
         guard: What stops a run that goes bad, or its arguments; False lets it run.
         scoring_budget: Distinct sequences that may be scored before the run ends.
         until_score: The mean score, in (0, 1], that ends the run when the last steps have reached it (`ScoreReached`).
-        include_prompt: Whether the molecule is prompt and completion together.
+        include_prompt: Whether the molecule is prompt and completion together, and what the data set's column `suffix` has
+            behind them: the policy fills in what is between.
         smiles_options: What makes a SMILES another molecule, or one at all; see `SmilesOptions`.
         long_sequences: ``"windows"`` scores proteins and genes beyond the encoder's `max_length`, ``"refuse"`` gives them 0.
         reference: Real sequences, which say what is natural: a FASTA or SMILES file, or one for each modality; by default the
@@ -145,8 +146,9 @@ def create_ume_grpo_trainer(
     given = {name: grpo.pop(name) for name in list(grpo) if name in _TRAINER_FIELDS}
     extras = dict(given)
     on_cpu = grpo.get("use_cpu", not torch.cuda.is_available())
-    settings = DEFAULTS | (CPU_DEFAULTS if on_cpu else {}) | grpo
     train_dataset = as_dataset(train_dataset, "train_dataset")
+    whole_if_cut = {"mask_truncated_completions": False} if "suffix" in (train_dataset.column_names or ()) else {}
+    settings = DEFAULTS | whole_if_cut | (CPU_DEFAULTS if on_cpu else {}) | grpo
     data = {"train_dataset": train_dataset}
     if eval_dataset is not None:
         several = isinstance(eval_dataset, Mapping) and "prompt" not in eval_dataset
@@ -157,7 +159,7 @@ def create_ume_grpo_trainer(
         group = settings.get("num_generations_eval") or settings.get("num_generations", GRPOConfig.num_generations)
         settings.setdefault("per_device_eval_batch_size", group)  # whole groups, whatever their size
     for name, part in data.items():
-        check_dataset(part, name)
+        check_dataset(part, name, include_prompt)
     check_batches(settings, train_dataset)
     settings.setdefault("beta", _beta(train_dataset))
     args: Any = GRPOConfig(output_dir=str(output_dir), **settings)

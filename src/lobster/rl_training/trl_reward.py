@@ -28,7 +28,8 @@ class UmeReward:
     Args:
         reward_function: What turns sequences into rewards.
         include_prompt: Whether the molecule is the prompt and the completion together, for policies that continue a
-            prefix. The prompts are plain text then.
+            prefix, and what the data set's column `suffix` has behind them, for those that fill in. The prompts are plain
+            text then.
         diversity: Pays less for what is no longer new; None pays always.
         name: The name of the metrics; two rewards in one trainer need different ones.
 
@@ -61,6 +62,7 @@ class UmeReward:
         modality: Sequence[str | None] | None = None,
         log_metric: Callable[[str, float], None] | None = None,
         log_extra: Callable[[str, list], None] | None = None,
+        suffix: Sequence[str | None] | None = None,
         **columns: Any,
     ) -> list[float]:
         """Return the reward of each completion, plain (a string) or conversational (a list of messages).
@@ -73,6 +75,7 @@ class UmeReward:
             modality: The data set's column of that name: the modality that each completion must have.
             log_metric: TRL's logger of numbers.
             log_extra: TRL's logger of columns in the table of completions.
+            suffix: The data set's column of that name: what stands behind each completion, where ``include_prompt`` is set.
             columns: Whatever else TRL passes; it is not used.
 
         Raises:
@@ -80,7 +83,7 @@ class UmeReward:
             ValueError: ``include_prompt`` is set and a prompt is not plain text.
         """
         written = [written_text(completion) for completion in (() if completions is None else completions)]
-        texts = continued(prompts, written) if self.include_prompt else written
+        texts = continued(prompts, written, suffix) if self.include_prompt else written
         scored, faults = self.reward_function.score_with_faults(texts, modality)
         self.reward_function.watch([e for theirs in from_all_processes([faults])[0] for e in theirs])
         molecules = [item.molecule for item in scored]

@@ -154,14 +154,16 @@ def written_text(completion: Any) -> Any:
     return completion
 
 
-def continued(prompts: Sequence[Any] | None, texts: list[Any]) -> list[Any]:
-    """Return each prompt and what the policy wrote behind it as one text.
+def continued(
+    prompts: Sequence[Any] | None, texts: list[Any], suffixes: Sequence[str | None] | None = None
+) -> list[Any]:
+    """Return each prompt, what the policy wrote behind it, and what stands behind that, as one text.
 
     Raises:
         ValueError: A prompt is not plain text.
 
-    >>> continued(["CC"], ["O"])
-    ['CCO']
+    >>> continued(["CC"], ["O"]), continued(["MKT"], ["GS"], ["VRQ"])
+    (['CCO'], ['MKTGSVRQ'])
     """
     prompts = [None] * len(texts) if prompts is None else prompts
     for prompt in prompts:
@@ -170,4 +172,6 @@ def continued(prompts: Sequence[Any] | None, texts: list[Any]) -> list[Any]:
                 f"include_prompt=True joins prompt and completion, for which prompts are plain text, not {prompt!r:.60}: "
                 "leave include_prompt out, or write the prompts without a chat"
             )
-    return [prompt + text if isinstance(text, str) else text for prompt, text in zip(prompts, texts, strict=True)]
+    suffixes = [None] * len(texts) if suffixes is None else suffixes
+    joined = zip(prompts, texts, suffixes, strict=True)
+    return [prompt + text + (after or "") if isinstance(text, str) else text for prompt, text, after in joined]

@@ -16,6 +16,7 @@ from lobster.scoring.admet import Admet
 from lobster.scoring.complexity import complexity
 from lobster.scoring.families import family
 from lobster.scoring.folding import Plddt
+from lobster.scoring.molscore import Molscore
 from lobster.scoring.oracles import SETTINGS, Oracle, Settings, source
 from lobster.scoring.parameters import fit, number, signature
 from lobster.scoring.reference import ENVIRONMENTS, MEASURES
@@ -92,11 +93,18 @@ _UNIT |= {
     "reading_frame",
     "forbidden_sites",
     *MEASURES,
-    *("command", "url", "admet"),  # or not: that is for whoever names them to know
+    *("command", "url", "admet", "molscore"),  # or not: that is for whoever names them to know
     "plddt",
 }
 # Slow measures, each a class whose arguments are its parameters; `Oracle` asks them. And how, unless that is said.
-ORACLES: dict[str, Any] = {"command": Command, "url": Url, "docking": Docking, "admet": Admet, "plddt": Plddt}
+ORACLES: dict[str, Any] = {
+    "command": Command,
+    "url": Url,
+    "docking": Docking,
+    "admet": Admet,
+    "molscore": Molscore,
+    "plddt": Plddt,
+}
 _ORACLE_SETTINGS = {"url": {"timeout": 60, "retries": 5}}  # a server may hang, and may be started anew
 _IN_PROCESSES = {"workers", "timeout", "retries"}  # settings for which an oracle needs processes of its own
 _EXAMPLES = {Modality.SMILES: "CCO", Modality.AMINO_ACID: "MKTAYIAK", Modality.NUCLEOTIDE: "atggcctaa"}
@@ -121,7 +129,7 @@ class Component:
             `lobster.scoring.biopolymers`, or any function from a sequence in its normal form to a number (in YAML its dotted
             name, ``my_module.my_function``; the module may lie in the folder one stands in, or beside the YAML file); or an
             oracle: ``command``, ``url`` (`lobster.workers.programs`), ``docking`` (`lobster.workers.docking`), ``admet``,
-            ``plddt`` (`lobster.scoring.admet`, `lobster.scoring.folding`).
+            ``molscore``, ``plddt`` (`lobster.scoring.admet`, `lobster.scoring.molscore`, `lobster.scoring.folding`).
         name: What it is called in metrics and tables; the kind's name by default.
         weight: Weight in the mean.
         role: A ``part`` enters the mean; a ``filter`` multiplies it.

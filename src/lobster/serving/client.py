@@ -21,7 +21,7 @@ class RemoteReward:
     Args:
         url: The server's ``http://host:port/score``.
         temperature: What the score is divided by, as of `lobster.rl_training.UmeRewardFunction`.
-        include_prompt: Whether the molecule is prompt and completion together.
+        include_prompt: Whether the molecule is prompt and completion together, and what the column `suffix` has behind them.
         diversity: Pays less for what is no longer new; None pays always.
         timeout: Seconds to wait for an answer.
         retries: How often it asks again.
@@ -61,6 +61,7 @@ class RemoteReward:
         prompts: Sequence[Any] | None = None,
         completions: Sequence[Any] = (),
         modality: Sequence[str | None] | None = None,
+        suffix: Sequence[str | None] | None = None,
         **columns: Any,
     ) -> list[float]:
         """Return the reward of each completion, plain or conversational.
@@ -71,6 +72,7 @@ class RemoteReward:
             prompts: The prompts.
             completions: What the policy wrote.
             modality: The data set's column of that name: the modality that each completion must have.
+            suffix: The data set's column of that name: what stands behind each completion, where ``include_prompt`` is set.
             columns: Whatever else TRL passes; it is not used.
 
         Raises:
@@ -79,7 +81,7 @@ class RemoteReward:
         """
         texts = [written_text(completion) for completion in completions]
         if self.include_prompt:
-            texts = continued(prompts, texts)
+            texts = continued(prompts, texts, suffix)
         answer = self._ask([text if isinstance(text, str) else "" for text in texts], modality)
         rewards = [score / self.temperature for score in answer["scores"]]
         if self.diversity is None:

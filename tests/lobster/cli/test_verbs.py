@@ -17,6 +17,7 @@ from lobster.constants import Modality
 from lobster.resume import checkpoints
 from lobster.rl_training.trainers import BETA
 from lobster.runs.folder import read_completions, read_description
+from lobster.sequences import canonical_smiles
 from lobster.shipped import example_runs
 
 
@@ -70,6 +71,18 @@ def test_a_killed_score_goes_on_and_has_each_line_once(here, ume_folder):
     table = pd.read_csv("scores.csv")
     assert table["name"].tolist() == [f"line{n}" for n in range(3000)]
     assert not os.path.exists("scores.csv.progress")
+
+
+def test_sample_grows_and_links_fragments(here, tiny_policy, capsys):
+    words = ["sample", str(tiny_policy), "--count", "5", "--max_new_tokens", "4", "--fragment"]
+    for fragments, wanted in ((["*C#C*"], "C#C"), (["*C#C", "*C#N"], "C#N")):
+        assert main([*words, *fragments]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert len(lines) == 5
+        assert all(wanted in canonical_smiles(line) for line in lines)
+    with pytest.raises(SystemExit, match="2"):
+        main([*words, "*C", "*C", "*C"])
+    assert "expected one to grow, or two to link" in capsys.readouterr().err
 
 
 def test_sample_writes_one_a_line(here, tiny_policy, capsys):

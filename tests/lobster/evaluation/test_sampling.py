@@ -20,6 +20,15 @@ def test_every_end_token_of_the_generation_configuration_ends_a_completion(tiny_
     assert len(lengths) > 3
 
 
+def test_several_prompts_are_continued_in_turn_as_each_alone(tiny_policy):
+    model, tokenizer = load_policy(tiny_policy)
+    likeliest = {"max_new_tokens": 6, "temperature": 1e-4}
+    prompts = ["C", "OCCNCC", ""]
+    alone = [sample(model, tokenizer, 1, prompt, **likeliest)[0] for prompt in prompts]
+    assert len(set(alone)) > 1
+    assert sample(model, tokenizer, 7, prompts, batch_size=4, **likeliest) == alone * 2 + alone[:1]
+
+
 def test_sampling_leaves_the_random_state_and_the_mode_alone(tiny_policy):
     model, tokenizer = load_policy(tiny_policy)
     model.train()

@@ -368,3 +368,16 @@ def test_an_encoder_whose_bases_are_upper_case_reads_them_so(tiny_ume: Ume):
     expected = tiny_ume.compute_pseudo_likelihood(["acgt"], "nucleotide")
     assert upper.compute_pseudo_likelihood(["acgt"], "nucleotide") == expected
     assert upper.compute_pseudo_likelihood(["ACGU"], "nucleotide") == expected
+
+
+@pytest.mark.parametrize("threads", [2, 3])
+def test_passes_side_by_side_give_the_scores_of_one_after_the_other(tiny_ume: Ume, threads: int):
+    before, ids = torch.get_num_threads(), tiny_ume.tokenize(["C" * n + "O" for n in range(20, 220, 2)], "SMILES")
+    try:
+        torch.set_num_threads(1)
+        alone = mean_log_probabilities(tiny_ume.model, ids, MASK, PAD, 2048)
+        torch.set_num_threads(threads)
+        assert mean_log_probabilities(tiny_ume.model, ids, MASK, PAD, 2048) == pytest.approx(alone, **EXACTLY)
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)

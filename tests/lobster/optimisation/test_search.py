@@ -55,6 +55,16 @@ def test_the_same_seed_gives_the_same_molecules_and_another_others(search):
     assert one == two != other
 
 
+def test_molecules_to_start_with_are_asked_about_first_and_bred_from(search, tmp_path):
+    start = ["NCCN", "C(CN)N", "no molecule", "NC(N)=NCCN"]
+    result = search(nitrogens, start=start, output_dir=tmp_path)
+    assert result.molecules[:2] == ["NCCN", "NCCN=C(N)N"]
+    assert len({*result.molecules}) == 60
+    assert search(nitrogens, start=start, output_dir=tmp_path, resume=True).molecules == result.molecules
+    with pytest.raises(ValueError, match=r"start 4 molecules \(.+\) → None"):
+        search(nitrogens, output_dir=tmp_path, resume=True)
+
+
 @pytest.mark.parametrize(
     "oracle",
     [
@@ -195,10 +205,13 @@ def test_the_policy_learns_what_it_is_shown_and_keeps_beginnings(tiny_policy):
 def test_the_command_shows_the_best_and_goes_on(tiny_policy, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "scoring.yaml").write_text("components: [{kind: qed}]\n")
+    (tmp_path / "known.smi").write_text("OCC ethanol\n")
     words = [
         "optimise",
         "--scoring",
         "scoring.yaml",
+        "--start",
+        "known.smi",
         "--budget",
         "20",
         "--output",
@@ -210,6 +223,7 @@ def test_the_command_shows_the_best_and_goes_on(tiny_policy, tmp_path, monkeypat
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 11
     assert lines[-1] == "All 20 are in found/molecules.csv"
+    assert pd.read_csv("found/molecules.csv")["sequence"][0] == "CCO"
     assert main(words) == 1
     assert "--resume" in capsys.readouterr().err
     assert main([*words, "--resume"]) == 0

@@ -46,6 +46,12 @@ def test_a_tokenizer_that_ends_prompts_is_refused(where, tiny_policy, tiny_ume, 
         )
 
 
+def test_a_suffix_that_is_no_text_is_refused(tiny_policy, tiny_ume, tmp_path):
+    prompts = {"prompt": ["CC"] * 4, "suffix": [1, 2, 3, 4]}
+    with pytest.raises(ValueError, match=r"train_dataset: the suffix of row 0 is 1: expected a text"):
+        build(tiny_policy, tiny_ume, prompts, tmp_path, include_prompt=True)
+
+
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_chat_template_that_ends_prompts_is_refused(stream, tiny_policy, tiny_ume, tokenizer, tmp_path):
     prompts = Dataset.from_dict({"prompt": [MESSAGES] * 4})

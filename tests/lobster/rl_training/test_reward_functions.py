@@ -432,6 +432,12 @@ class TestWrapper:
         wrapper = create_ume_reward_wrapper(tiny_ume, include_prompt=True)
         assert wrapper(prompts=["c1ccc", "CC("], completions=["cc1O", "=O)O"]) == reward(["c1ccccc1O", "CC(=O)O"])
 
+    def test_what_stands_behind_is_a_part_of_it_too(self, tiny_ume, reward):
+        wrapper = create_ume_reward_wrapper(tiny_ume, include_prompt=True)
+        got = wrapper(prompts=["c1ccc", "MKT", "CC"], completions=["cc1", "AYI", "O"], suffix=["OC", "AKQR", None])
+        assert got == reward(["c1ccccc1OC", "MKTAYIAKQR", "CCO"])
+        assert create_ume_reward_wrapper(tiny_ume)(completions=["CCO"], suffix=["N"]) == reward(["CCO"])
+
     @pytest.mark.parametrize("prompts", [None, [[{"role": "user", "content": "Go on: c1ccc"}]], [None]])
     def test_a_chat_is_no_part_of_a_molecule(self, tiny_ume, prompts):
         wrapper = create_ume_reward_wrapper(tiny_ume, include_prompt=True)

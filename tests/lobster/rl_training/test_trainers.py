@@ -16,8 +16,11 @@ from transformers import AutoModelForCausalLM, TrainerCallback
 from trl import GRPOTrainer
 
 from lobster.model import Ume
+from lobster.prompts import linker_prompts
 from lobster.resume import checkpoints, last_checkpoint
 from lobster.rl_training import DiversityMemory, create_ume_grpo_trainer, train_ume_grpo
+from lobster.runs.folder import read_completions
+from lobster.sequences import canonical_smiles
 
 SMALL = {
     "per_device_train_batch_size": 8,
@@ -80,6 +83,21 @@ def test_our_defaults_and_what_is_passed_wins(tiny_policy, tiny_ume, prompts, tm
     assert (args.scale_rewards, args.beta, args.top_k, args.disable_dropout) == ("group", 0.0, 7, False)
 
 
+def test_what_is_filled_in_is_scored_as_a_whole_also_where_it_is_cut(tiny_policy, tiny_ume, tmp_path):
+    rows = linker_prompts("*c1ccncc1", "*C1CCNCC1", count=4)
+    settings = SMALL | {"max_completion_length": 1, "max_steps": 4, "include_prompt": True, "diversity": False}
+    guard = {"window": 1, "patience": 1, "max_truncated": 0.1, "max_zero_variance": 1.0}
+    trainer = create_ume_grpo_trainer(tiny_policy, tiny_ume, rows, output_dir=tmp_path, guard=guard, **settings)
+    trainer.train()
+    assert not trainer.args.mask_truncated_completions
+    assert trainer.state.global_step == 4
+    assert max(entry.get("completions/clipped_ratio", 0) for entry in trainer.state.log_history) > 0.5
+    written = read_completions(tmp_path)
+    suffixes = {row["prompt"]: row["suffix"] for row in rows}
+    whole = written["prompt"] + written["completion"] + written["prompt"].map(suffixes)
+    assert written["sequence"].tolist() == [canonical_smiles(text) for text in whole]
+
+
 def test_batch_size_is_the_batch_of_a_device(tiny_policy, tiny_ume, prompts, tmp_path):
     settings = {name: value for name, value in SMALL.items() if name != "per_device_train_batch_size"}
     trainer = create_ume_grpo_trainer(tiny_policy, tiny_ume, prompts, output_dir=tmp_path, batch_size=8, **settings)
@@ -101,6 +119,7 @@ def test_an_unknown_keyword_is_named_with_the_nearest_real_one(tiny_policy, tiny
         ({"prompt": [""]}, "has 1 prompts, a generation batch of 16 with num_generations=8 needs 2: .* to 16"),
         ({"prompt": [""] * 8, "modality": ["lipid"] * 8}, "expected one of SMILES"),
         ({"prompt": [""] * 8, "completions": [""] * 8}, "'completions', which TRL uses itself"),
+        ({"prompt": [""] * 8, "suffix": ["C"] * 8}, "column 'suffix', .*: pass include_prompt=True, or rename_column"),
     ],
 )
 def test_a_data_set_that_does_not_fit_is_explained(tiny_policy, tiny_ume, columns, message):

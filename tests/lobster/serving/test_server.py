@@ -201,6 +201,8 @@ def test_the_remote_reward_is_the_local_one(server, tiny_ume):
     assert found == pytest.approx([local(completions=["OCC"])[0], 0], abs=1e-5)
     prefixed = RemoteReward(server.url, 0.5, include_prompt=True)(["CC", "C1C"], ["N", "C"])
     assert prefixed == pytest.approx(local(completions=["CCN", "C1CC"]), abs=1e-5)
+    filled = RemoteReward(server.url, 0.5, include_prompt=True)(["CC"], ["N"], suffix=["CO"])
+    assert filled == pytest.approx(local(completions=["CCNCO"]), abs=1e-5)
     memory = pickle.loads(pickle.dumps(RemoteReward(server.url, 0.5, diversity=DiversityMemory())))
     first, broken, _, again = memory(completions=completions)
     assert first > broken == again == 0

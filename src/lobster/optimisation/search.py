@@ -13,6 +13,7 @@ from random import Random
 from typing import Any
 
 import torch
+from rdkit.Chem.Descriptors import NumRadicalElectrons
 
 from lobster.device import resolve_device
 from lobster.optimisation.folder import SearchFolder
@@ -24,7 +25,7 @@ from lobster.optimisation.writer import Writer
 from lobster.resume import differences
 from lobster.scoring.scorer import MAX_FAILED_CALLS
 from lobster.sequences import canonical_smiles
-from lobster.sequences.chemistry import random_spelling
+from lobster.sequences.chemistry import parse_smiles, random_spelling
 from lobster.workers.measured import Measured
 
 # The budget's schedule: a share of it, but at least and at most so many calls.
@@ -54,7 +55,7 @@ def optimise(
 ) -> Result:
     """Find the molecules that an oracle scores highest within a budget of calls.
 
-    Each different molecule costs one call, however often and in whatever spelling it comes up; what is no molecule costs none.
+    Each different molecule costs one call, however often and in whatever spelling it comes up; what is no molecule, or a radical, costs none.
     What is set: a fiftieth of the budget (20 to 200 calls) goes to molecules that the policy writes unasked. Then rounds of a
     two-hundredth of it (10 to 50 calls): four candidates a call are bred from the best molecules so far (crossover and mutation
     of graphs) and written by the policy (which ends the best ones anew, cut at a random place); a Gaussian process over the
@@ -71,7 +72,7 @@ def optimise(
         batch: Whether a function takes a list of SMILES and returns as many numbers.
         device: Where the policy runs; CUDA where there is one.
         on_round: Called after each round with the result so far.
-        start: Molecules to ask about first, such as known ones to do better than; what is no molecule is passed over.
+        start: Molecules to ask about first, such as known ones to do better than; what is no molecule, or a radical, is passed over.
 
     Raises:
         ValueError: The budget is below 1, or the search in ``output_dir`` had other settings.
@@ -168,10 +169,10 @@ class Search:
         return len(ranked) > 1 and self.scores[ranked[0]] > self.scores[ranked[-1]]
 
     def _new(self, texts: Iterable[str | None]) -> Iterator[str]:
-        """Yield what is a molecule, in one piece, and has not come up."""
+        """Yield what is a molecule, in one piece and no radical, and has not come up."""
         found = set(self.scores)
         for smiles in (canonical_smiles(text) for text in texts if text):
-            if smiles and smiles not in found and "." not in smiles:
+            if smiles and smiles not in found and "." not in smiles and not NumRadicalElectrons(parse_smiles(smiles)):
                 found.add(smiles)
                 yield smiles
 

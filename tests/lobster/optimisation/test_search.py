@@ -56,12 +56,12 @@ def test_the_same_seed_gives_the_same_molecules_and_another_others(search):
 
 
 def test_molecules_to_start_with_are_asked_about_first_and_bred_from(search, tmp_path):
-    start = ["NCCN", "C(CN)N", "no molecule", "NC(N)=NCCN"]
+    start = ["NCCN", "C(CN)N", "no molecule", "[CH2]CN", "NC(N)=NCCN"]
     result = search(nitrogens, start=start, output_dir=tmp_path)
     assert result.molecules[:2] == ["NCCN", "NCCN=C(N)N"]
     assert len({*result.molecules}) == 60
     assert search(nitrogens, start=start, output_dir=tmp_path, resume=True).molecules == result.molecules
-    with pytest.raises(ValueError, match=r"start 4 molecules \(.+\) → None"):
+    with pytest.raises(ValueError, match=r"start 5 molecules \(.+\) → None"):
         search(nitrogens, output_dir=tmp_path, resume=True)
 
 

@@ -34,6 +34,8 @@ def main() -> None:
     parser.add_argument("--region", nargs=2, type=int, default=[20, 31], help="first and last residue, from 1")
     parser.add_argument("--steps", type=int, default=150, help="on the relatives")
     parser.add_argument("--grpo_steps", type=int, default=30)
+    parser.add_argument("--beta", type=float, default=4.0, help="of GRPO; 4 is the default of proteins")
+    parser.add_argument("--learning_rate", type=float, default=1e-4, help="of GRPO")
     parser.add_argument("--samples", type=int, default=96)
     parser.add_argument("--output", type=Path, default=Path("runs/rewriting"))
     arguments = parser.parse_args()
@@ -70,7 +72,8 @@ def main() -> None:
         max_completion_length=judge.length,
         batch_size=32,
         num_generations=32,
-        learning_rate=1e-4,
+        learning_rate=arguments.learning_rate,
+        beta=arguments.beta,
         max_steps=arguments.grpo_steps,
         html_report=False,
         overwrite_output_dir=True,

@@ -435,8 +435,8 @@ class TestWrapper:
     def test_what_stands_behind_is_a_part_of_it_too(self, tiny_ume, reward):
         wrapper = create_ume_reward_wrapper(tiny_ume, include_prompt=True)
         got = wrapper(prompts=["c1ccc", "MKT", "CC"], completions=["cc1", "AYI", "O"], suffix=["OC", "AKQR", None])
-        assert got == reward(["c1ccccc1OC", "MKTAYIAKQR", "CCO"])
-        assert create_ume_reward_wrapper(tiny_ume)(completions=["CCO"], suffix=["N"]) == reward(["CCO"])
+        assert got == pytest.approx(reward(["c1ccccc1OC", "MKTAYIAKQR", "CCO"]))
+        assert create_ume_reward_wrapper(tiny_ume)(completions=["CCO"], suffix=["N"]) == pytest.approx(reward(["CCO"]))
 
     @pytest.mark.parametrize("prompts", [None, [[{"role": "user", "content": "Go on: c1ccc"}]], [None]])
     def test_a_chat_is_no_part_of_a_molecule(self, tiny_ume, prompts):

@@ -37,7 +37,7 @@ CLONED = 0.2  # share of children that have one parent
 SEEN = 1000  # molecules that the surrogate is fitted to, two thirds of them the best
 LEARNING_RATE = 5e-4
 CALLS_A_STEP = 50  # of learning
-REPLAY, REPLAY_BATCH = 256, 32  # the best molecules so far, and how many of them make a step
+REPLAY, REPLAY_BATCH = 256, 16  # the best molecules so far, and how many of them make a step
 MAX_EMPTY_ROUNDS = 20  # after as many in a row without a new molecule there are none
 
 

@@ -145,11 +145,10 @@ class Search:
         """
         calls = min(_share(self.budget, *ROUND), self.budget - len(self.scores))
         ranked = self._ranked()
-        if found := list(islice(self._start, calls)):
-            pass
-        elif len(self.scores) < _share(self.budget, *START) or not self._differ(ranked):
+        found = list(islice(self._start, calls))
+        if not found and (len(self.scores) < _share(self.budget, *START) or not self._differ(ranked)):
             found = list(islice(self._new(self._writer.write(calls)), calls))
-        else:
+        elif not found:
             self._learn(ranked, math.ceil(calls / CALLS_A_STEP))
             found = self._chosen(list(self._candidates(ranked, calls)), ranked, calls)
         answers = self.ask(found) if found else []

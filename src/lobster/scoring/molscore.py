@@ -15,14 +15,8 @@ from lobster.constants import Modality
 from lobster.scoring.molecules import file_versions
 from lobster.workers.measured import in_one_line
 
-METHODS = (
-    "single",
-    "amean",
-    "gmean",
-    "prod",
-    "wprod",
-    "wsum",
-)  # the others weigh a molecule by those that come with it
+# Ways to aggregate that score a molecule by itself; the others weigh it by those that come with it.
+METHODS = ("single", "amean", "gmean", "prod", "wprod", "wsum")
 
 
 @dataclass(frozen=True)

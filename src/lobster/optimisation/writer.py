@@ -6,12 +6,16 @@ from random import Random
 from typing import Any
 
 import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy, pad
 from transformers import DynamicCache
+from transformers.cache_utils import DynamicLayer
 
 from lobster.model.policies import end_tokens, find_policy, is_adapter, load_policy
 from lobster.sequences.chemistry import random_spelling
 
 MAX_TOKENS = 126  # what the policies that ship have learned
+PASSES = 4  # in which beginnings are read, those of like lengths together
 
 
 class Writer:
@@ -43,6 +47,8 @@ class Writer:
         self.optimiser = torch.optim.Adam(self.model.parameters(), lr=learning_rate)
         self.generator = torch.Generator(device).manual_seed(seed)
         self.ends = end_tokens(self.model, self.tokenizer)
+        layers = DynamicCache(config=self.model.config).layers
+        self.passes = PASSES if all(type(layer) is DynamicLayer for layer in layers) else 1  # others cannot be joined
 
     def write(self, count: int) -> list[str]:
         """Return as many texts, written anew."""
@@ -59,24 +65,39 @@ class Writer:
     @torch.inference_mode()
     def _write_on(self, beginnings: Sequence[Sequence[int]]) -> list[str]:
         """Return whole texts, those that do not end within `longest` tokens cut there; a row that has ended is computed no further."""
-        device = self.model.device
-        batch = self.tokenizer.pad({"input_ids": [list(ids) for ids in beginnings]}, return_tensors="pt").to(device)
-        ids, mask = batch["input_ids"], batch["attention_mask"]
-        texts, rows = [list(some) for some in beginnings], torch.arange(len(beginnings), device=device)
-        cache, ends = DynamicCache(config=self.model.config), torch.tensor(self.ends, device=device)
-        while len(rows):
-            positions = (mask.cumsum(1) - 1).clamp(min=0)[:, -ids.shape[1] :]
-            how: dict[str, Any] = {"attention_mask": mask, "position_ids": positions, "past_key_values": cache}
-            logits = self.model(ids, **how, use_cache=True, logits_to_keep=1).logits[:, -1]
+        texts = sorted(map(list, beginnings), key=len)  # their order does not matter
+        logits, mask, cache = self._read(texts)
+        rows, ends = torch.arange(len(texts), device=mask.device), torch.tensor(self.ends, device=mask.device)
+        while True:
             ids = torch.multinomial(logits.softmax(1), 1, generator=self.generator)
             mask = torch.cat([mask, torch.ones_like(ids)], 1)
             going = (~torch.isin(ids[:, 0], ends) & (mask.sum(1) <= self.longest)).nonzero()[:, 0]
             if len(going) < len(rows):
                 ids, mask, rows = ids[going], mask[going], rows[going]
                 cache.batch_select_indices(going)
+            if not len(rows):
+                return self.tokenizer.batch_decode(texts, skip_special_tokens=True)
             for row, token in zip(rows.tolist(), ids[:, 0].tolist(), strict=True):
                 texts[row].append(token)
-        return self.tokenizer.batch_decode(texts, skip_special_tokens=True)
+            logits = self._next(ids, mask, cache)
+
+    def _read(self, texts: list[list[int]]) -> tuple[Tensor, Tensor, DynamicCache]:
+        """Return logits of what follows each text, the mask of all and the cache; neighbours in the list share a pass."""
+        size, longest = -(-len(texts) // self.passes), max(map(len, texts))
+        parts = []
+        for start in range(0, len(texts), size):
+            some = {"input_ids": texts[start : start + size]}
+            batch = self.tokenizer.pad(some, return_tensors="pt", padding_side="left").to(self.model.device)
+            cache, mask = DynamicCache(config=self.model.config), batch["attention_mask"]
+            parts.append((self._next(batch["input_ids"], mask, cache), pad(mask, (longest - mask.shape[1], 0)), cache))
+        logits, masks, caches = zip(*parts, strict=True)
+        return torch.cat(logits), torch.cat(masks), caches[0] if len(caches) == 1 else _joined(caches)
+
+    def _next(self, ids: Tensor, mask: Tensor, cache: DynamicCache) -> Tensor:
+        """Return the logits of what follows, rows x vocabulary; the cache then holds the states of `ids` as well."""
+        positions = (mask.cumsum(1) - 1).clamp(min=0)[:, -ids.shape[1] :]
+        how: dict[str, Any] = {"attention_mask": mask, "position_ids": positions, "past_key_values": cache}
+        return self.model(ids, **how, use_cache=True, logits_to_keep=1).logits[:, -1]
 
     def learn(self, molecules: Sequence[str]) -> float:
         """Take a step towards molecules; return their mean negative log-likelihood (nats)."""
@@ -86,7 +107,7 @@ class Writer:
         unlearned = (batch["attention_mask"] == 0) | (batch["input_ids"] == self.tokenizer.unk_token_id)
         labels = batch["input_ids"].masked_fill(unlearned, -100)[:, 1:]
         logits = self.model(**batch).logits[:, :-1]
-        total = torch.nn.functional.cross_entropy(logits.transpose(1, 2), labels, reduction="sum")
+        total = cross_entropy(logits.transpose(1, 2), labels, reduction="sum")
         loss = total / len(molecules)
         self.optimiser.zero_grad()
         loss.backward()
@@ -104,3 +125,16 @@ class Writer:
         self.model.load_state_dict(state["model"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.generator.set_state(state["generator"].cpu())
+
+
+def _joined(caches: Sequence[DynamicCache]) -> DynamicCache:
+    """Return the caches of several batches as one, padded on the left."""
+    longest = max(cache.get_seq_length() for cache in caches)
+
+    def together(states: list[Tensor]) -> Tensor:
+        return torch.cat([pad(some, (0, 0, longest - some.shape[-2], 0)) for some in states])
+
+    layers = zip(*(cache.layers for cache in caches), strict=True)
+    return DynamicCache(
+        [(together([one.keys for one in some]), together([one.values for one in some])) for some in layers]
+    )

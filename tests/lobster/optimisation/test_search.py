@@ -202,6 +202,20 @@ def test_the_policy_learns_what_it_is_shown_and_keeps_beginnings(tiny_policy):
     assert writer.write(5) == after
 
 
+def test_beginnings_read_apart_are_written_on_as_those_read_together(tiny_policy):
+    writer = Writer(tiny_policy, 1e-3, 0, torch.device("cpu"))
+    texts = [writer.tokenizer("C" * length).input_ids for length in (0, 1, 2, 5, 9, 14, 20, 33)]
+    assert writer.passes > 1
+    apart = writer._read(texts)
+    writer.passes = 1
+    together = writer._read(texts)
+    assert torch.equal(apart[1], together[1])
+    assert torch.allclose(apart[0], together[0], atol=1e-5)
+    ids = together[0].argmax(1, keepdim=True)
+    mask = torch.cat([together[1], torch.ones_like(ids)], 1)
+    assert torch.allclose(*(writer._next(ids, mask, cache) for cache in (apart[2], together[2])), atol=1e-5)
+
+
 def test_the_command_shows_the_best_and_goes_on(tiny_policy, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "scoring.yaml").write_text("components: [{kind: qed}]\n")

@@ -10,6 +10,7 @@ Each row is a modality, so many sequences a call, and a number of masked copies 
   all layers counted, whether they are needed or not.
 - ``× padded``: how many times the same scores, of the same masked copies, take the usual loop: in the order in which they come,
   so many to a padded batch, with logits of every token and their softmax.
+- ``× minicons``: the same for that library, where it is installed (`pip install minicons`); it masks one token a copy, as K = exact does.
 - ``× warm``: how many times less a second call of `UmeRewardFunction` takes, whose scores are known.
 
 What would take longer than `--longest` seconds a call is left out.
@@ -18,6 +19,8 @@ What would take longer than `--longest` seconds a call is left out.
 import argparse
 import resource
 from collections.abc import Iterator, Sequence
+from copy import copy
+from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -91,6 +94,11 @@ def measure(
         "of all states": round(flops(ume, sequences, modality, method, all_states=True) / at_peak, 3),
         "× padded": round(median(usual() for _ in range(arguments.repeats)) / took, 1),
     }
+    if method == "exact" and modality is Modality.SMILES and find_spec("minicons"):
+        theirs = [
+            seconds(lambda: by_minicons(ume, sequences, modality), arguments.clock) for _ in range(arguments.repeats)
+        ]
+        found["× minicons"] = round(median(theirs) / took, 1)
     if method == 4:
         reward = UmeRewardFunction(ume, long_sequences=windows(modality))
         cold, warm = (seconds(lambda: reward(sequences, modality), arguments.clock) for _ in range(2))
@@ -136,6 +144,18 @@ def padded(ume: Ume, sequences: Sequence[str], modality: Modality, method: Metho
         for row, (i, positions) in enumerate(batch):
             sums[i] += float(log_p[row, positions].sum())
     return [total / (len(row) - 2) for total, row in zip(sums, ids, strict=True)]
+
+
+def by_minicons(ume: Ume, sequences: Sequence[str], modality: Modality, batch_size: int = 8) -> list[float]:
+    """Return mean log-probabilities as minicons finds them (Misra, "minicons", 2022), so many sequences a call."""
+    from minicons.scorer import MaskedLMScorer
+
+    tokenizer = copy(ume.get_tokenizer(modality))
+    tokenizer.sep_token = tokenizer.eos_token  # what it does not score
+    tokenizer.batch_encode_plus = tokenizer.__call__  # which transformers 5 has no more
+    scorer = MaskedLMScorer(ume.model, str(ume.device), tokenizer)
+    starts = range(0, len(sequences), batch_size)
+    return [score for start in starts for score in scorer.sequence_score(sequences[start : start + batch_size])]
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """`lobster grpo`: a run of your own, from YAML and flags."""
 
 import argparse
+import os
 from typing import Any
 
 from lobster.cli.common import quiet, verb_parser
@@ -38,4 +39,6 @@ def run(words: list[str]) -> None:
     from lobster.grpo_command.arguments import parse_run
     from lobster.grpo_command.run import train_run
 
-    print(f"The policy is in {train_run(parse_run(parser(), rest))}")
+    folder = train_run(parse_run(parser(), rest))
+    if os.environ.get("RANK", "0") == "0":  # of several processes, the first
+        print(f"The policy is in {folder}")

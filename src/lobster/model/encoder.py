@@ -2,8 +2,10 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import defaultdict, deque
+from collections.abc import Iterator, Sequence
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
@@ -18,6 +20,9 @@ from lobster.model.pseudo_likelihood import Method, token_log_probabilities, win
 from lobster.sequences import read_letters
 
 Errors = Literal["raise", "null"]
+
+_TOKENISED = 1024  # sequences at a time: a tokenizer takes kilobytes for each
+_AT_ONCE = 4096  # sequences whose passes are planned together
 
 UNREAD = -1  # in place of the id of what a vocabulary lacks, where it has no id for that
 
@@ -126,13 +131,20 @@ class Encoder(ABC):
         """Return the masked pseudo-likelihood of each sequence: the geometric mean probability of a token, in (0, 1].
 
         It is exp of the mean of `token_log_probabilities`, which has the arguments and the errors; NaN for what ``"null"``
-        lets pass.
+        lets pass. All is read before anything is scored; memory does not grow with the number of sequences.
 
         Source: Salazar et al., "Masked Language Model Scoring", ACL 2020.
         """
-        found = self.token_log_probabilities(sequences, modality, batch_size, method, errors, long_sequences)
+        texts = _listed(sequences)
+        read = partial(self._rows, texts, modality, errors, long_sequences)
+        if errors == "raise" and len(texts) > _AT_ONCE:
+            deque(read(), maxlen=0)
+        rows, means = read(), list[float]()
+        for _ in range(0, max(1, len(texts)), _AT_ONCE):
+            found = self._log_probabilities(list(islice(rows, _AT_ONCE)), modality, batch_size, method)
+            means += [float(row.mean()) if len(row) else math.nan for row in found]
         tiny = float(np.finfo(np.float64).tiny)
-        return [max(math.exp(row.mean()), tiny) if len(row) else math.nan for row in found]
+        return [mean if math.isnan(mean) else max(math.exp(mean), tiny) for mean in means]
 
     def token_log_probabilities(
         self,
@@ -165,9 +177,16 @@ class Encoder(ABC):
             ValueError: A sequence is empty, longer than `max_length`, or has what the vocabulary lacks (the message says
                 which one, what and where), or the batch size is not positive.
         """
+        rows = self.read(sequences, modality, errors, long_sequences)
+        return self._log_probabilities(rows, modality, batch_size, method)
+
+    def _log_probabilities(
+        self, read: Sequence[Sequence[int] | None], modality: Modality | str, batch_size: int, method: Method
+    ) -> list[np.ndarray]:
+        """Return log p(token | rest) of each of a sequence's own tokens, of what was read; none where that is None."""
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}: expected at least 1")
-        rows = [None if row is None else tuple(row) for row in self.read(sequences, modality, errors, long_sequences)]
+        rows = [None if row is None else tuple(row) for row in read]
         unit = 3 if Modality(modality) is Modality.NUCLEOTIDE else 1  # the encoder counts frames from the first base
         pieces = [
             (row, self._part(row, window), own, self.before + own.start - window.start)
@@ -247,26 +266,32 @@ class Encoder(ABC):
         >>> ume.read(["AUG", "ATE"], "nucleotide", errors="null") == [*ume.tokenize(["atg"], "nucleotide"), None]
         True
         """
+        return list(self._rows(_listed(sequences), modality, errors, long_sequences))
+
+    def _rows(
+        self, sequences: Sequence[str], modality: Modality | str, errors: Errors, long_sequences: LongSequences
+    ) -> Iterator[list[int] | None]:
+        """Yield what `read` returns; so many are tokenised at a time."""
         for name, value, known in (("errors", errors, Errors), ("long_sequences", long_sequences, LongSequences)):
             if value not in get_args(known):
                 raise ValueError(f"{name} is {value!r}: expected one of {', '.join(get_args(known))}")
-        if isinstance(sequences, str):
-            raise TypeError(f"expected a list of sequences, got one string: pass [{sequences[:20]!r}]")
-        modality, texts, problems = Modality(modality), list[str](), dict[int, str]()
-        for number, sequence in enumerate(sequences):
-            try:
-                texts.append(_spelling(sequence, modality))
-            except ValueError as error:
-                texts.append("")
-                problems[number] = f": {error}"
-        rows = self.tokenize(texts, modality)
+        modality = Modality(modality)
         cut = long_sequences == "windows" and modality is not Modality.SMILES
-        for number, row in enumerate(rows):
-            if number not in problems and (problem := self._problem(texts[number], row, modality, cut)):
-                problems[number] = problem
-        if problems and errors == "raise":
-            raise ValueError(f"sequence {min(problems)}{problems[min(problems)]}")
-        return [None if number in problems else row for number, row in enumerate(rows)]
+        for start in range(0, len(sequences), _TOKENISED):
+            texts, problems = list[str](), dict[int, str]()
+            for number, sequence in enumerate(sequences[start : start + _TOKENISED]):
+                try:
+                    texts.append(_spelling(sequence, modality))
+                except ValueError as error:
+                    texts.append("")
+                    problems[number] = f": {error}"
+            rows = self.tokenize(texts, modality)
+            for number, row in enumerate(rows):
+                if number not in problems and (problem := self._problem(texts[number], row, modality, cut)):
+                    problems[number] = problem
+            if problems and errors == "raise":
+                raise ValueError(f"sequence {start + min(problems)}{problems[min(problems)]}")
+            yield from (None if number in problems else row for number, row in enumerate(rows))
 
     def _part(self, row: Sequence[int], window: range) -> list[int]:
         """Return a window of a sequence's own tokens, with the special tokens around it."""
@@ -289,6 +314,17 @@ class Encoder(ABC):
             f": {self._unknown(text, position, modality)} (counted from 1) is not in the encoder's vocabulary: "
             f"expected one of get_tokenizer({modality.value!r}).get_vocab()"
         )
+
+
+def _listed(sequences: Sequence[str]) -> list[str]:
+    """Return sequences as a list.
+
+    Raises:
+        TypeError: It is one string.
+    """
+    if isinstance(sequences, str):
+        raise TypeError(f"expected a list of sequences, got one string: pass [{sequences[:20]!r}]")
+    return list(sequences)
 
 
 def _spelling(sequence: object, modality: Modality) -> str:

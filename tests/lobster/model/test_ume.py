@@ -145,3 +145,36 @@ def test_encoder_needs_neither_rdkit_nor_trl_nor_datasets_nor_matplotlib(tiny_um
     )
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
+
+
+_MEMORY = """
+import random, resource, sys
+
+from lobster.model import Ume
+
+ume = Ume.from_pretrained(sys.argv[1], device="cpu")
+draw = random.Random(0)
+peaks = []
+for count in (5_000, 25_000):
+    ume.compute_pseudo_likelihood(["".join(draw.choices("CNO", k=draw.randint(5, 15))) for _ in range(count)], "SMILES", method=1)
+    peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+print(peaks[1] - peaks[0])
+"""
+
+
+def test_memory_does_not_grow_with_the_number_of_sequences(tiny_ume, tmp_path):
+    tiny_ume.save_pretrained(tmp_path)
+    command = [sys.executable, "-c", _MEMORY, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert float(done.stdout) < 25  # MB; what 20,000 sequences take to be read is 100
+
+
+def test_of_many_sequences_one_that_cannot_be_read_is_told_by_its_number_before_any_is_scored(tiny_ume, monkeypatch):
+    sequences = ["CCO"] * 4500
+    sequences[4321] = "C!C"
+    expected = tiny_ume.compute_pseudo_likelihood(["CCO"], "SMILES")[0]
+    found = tiny_ume.compute_pseudo_likelihood(sequences, "SMILES", errors="null")
+    assert [number for number, value in enumerate(found) if value != pytest.approx(expected, rel=1e-5)] == [4321]
+    monkeypatch.setattr(tiny_ume, "_log_probabilities", lambda *_: pytest.fail("scored"))
+    with pytest.raises(ValueError, match="sequence 4321: token '!' at position 2"):
+        tiny_ume.compute_pseudo_likelihood(sequences, "SMILES")

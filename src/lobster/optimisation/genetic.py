@@ -4,6 +4,7 @@ A molecule is edited in its Kekulé form; what RDKit cannot sanitise afterwards 
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 from random import Random
 from typing import Any
 
@@ -15,6 +16,7 @@ MAX_HEAVY_ATOMS = 60
 MAX_RING = 7
 _ELEMENTS = {"C": 12, "N": 6, "O": 6, "F": 2, "S": 2, "Cl": 1, "Br": 1}  # how often each is drawn
 _BONDS = (Chem.BondType.SINGLE, Chem.BondType.SINGLE, Chem.BondType.DOUBLE)
+_CHAIN_BOND, _END = Chem.MolFromSmarts("*-;!@*"), Chem.MolFromSmarts("[#0]")
 # What edits make and chemists do not: halogens on N, O or S, peroxides, cumulated double bonds.
 _UNSTABLE = [Chem.MolFromSmarts(pattern) for pattern in ("[#7,#8,#16]-[F,Cl,Br,I]", "[#8]-[#8]", "*=[#6]=*")]
 
@@ -34,7 +36,7 @@ def offspring(mother: str, father: str, random: Random, mutation_rate: float = 0
     with rdBase.BlockLogs():
         try:
             if mother == father:
-                return _finished(mutate(editable(mother), random))
+                return _finished(mutate(Chem.RWMol(editable(mother)), random))
             child = crossover(editable(mother), editable(father), random)
             if child is not None and random.random() < mutation_rate:
                 Chem.SanitizeMol(child)
@@ -44,8 +46,9 @@ def offspring(mother: str, father: str, random: Random, mutation_rate: float = 0
             return None
 
 
+@lru_cache(maxsize=1024)
 def editable(smiles: str) -> Any:
-    """Return a molecule that can be edited, in its Kekulé form, all hydrogens implicit."""
+    """Return a molecule in its Kekulé form, all hydrogens implicit. It is shared: copy it before changing it."""
     return _kekulised(parse_smiles(smiles))
 
 
@@ -83,10 +86,8 @@ def crossover(mother: Any, father: Any, random: Random) -> Any:
 
 
 def _cut_chain(mol: Any, random: Random) -> list[Any] | None:
-    bonds = [
-        bond.GetIdx() for bond in mol.GetBonds() if not bond.IsInRing() and bond.GetBondType() == Chem.BondType.SINGLE
-    ]
-    return _fragments(mol, [random.choice(bonds)]) if bonds else None
+    pairs = mol.GetSubstructMatches(_CHAIN_BOND)
+    return _fragments(mol, [mol.GetBondBetweenAtoms(*random.choice(pairs)).GetIdx()]) if pairs else None
 
 
 def _cut_ring(mol: Any, random: Random) -> list[Any] | None:
@@ -109,7 +110,7 @@ def _fragments(mol: Any, bonds: list[int]) -> list[Any]:
 def _joined(ours: Any, theirs: Any, random: Random) -> Any:
     """Return two fragments bound where they were cut, ours with the bonds that they had."""
     mol = Chem.RWMol(Chem.CombineMols(ours, theirs))
-    ends = [atom.GetIdx() for atom in mol.GetAtoms() if atom.GetAtomicNum() == 0]
+    ends = [index for (index,) in mol.GetSubstructMatches(_END)]
     first = [index for index in ends if index < ours.GetNumAtoms()]
     second = [index for index in ends if index >= ours.GetNumAtoms()]
     random.shuffle(second)

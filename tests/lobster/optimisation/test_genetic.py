@@ -1,6 +1,7 @@
 from random import Random
 
 import pytest
+from rdkit import Chem
 
 from lobster.constants import Modality
 from lobster.optimisation import genetic
@@ -51,7 +52,7 @@ def test_every_edit_makes_molecules():
         children = []
         for _ in range(100):
             try:
-                children.append(genetic._finished(edit(genetic.editable(DRUGS[2]), random)))
+                children.append(genetic._finished(edit(Chem.RWMol(genetic.editable(DRUGS[2])), random)))
             except ValueError:  # a valence that is not allowed
                 children.append(None)
         assert len({child for child in children if child and child != DRUGS[2]}) >= 2, edit.__name__

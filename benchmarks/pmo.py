@@ -63,7 +63,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", required=True, help="folder for a search a task and seed")
     parser.add_argument("--tasks", nargs="+", choices=list(PUBLISHED), metavar="TASK")
-    parser.add_argument("--tdc", nargs=2, metavar=("PYTHON", "FOLDER"), help="TDC's classifiers, and what runs them")
+    parser.add_argument(
+        "--tdc", nargs=2, default=[], metavar=("PYTHON", "FOLDER"), help="TDC's classifiers, and what runs them"
+    )
     parser.add_argument("--budget", type=int, default=10_000)
     parser.add_argument("--seeds", type=int, default=1, help="how many, from 0 on")
     parser.add_argument("--policy", default="smiles-policy-7M")
@@ -89,16 +91,16 @@ def main() -> None:
     print(table(rows))
 
 
-def oracle(task: str, tdc: list[str] | None) -> Oracle:
+def oracle(task: str, tdc: list[str]) -> Oracle:
     """Return what says how good a molecule is."""
     if task not in CLASSIFIERS:
         return OBJECTIVES[task]
-    python, folder = tdc or []
+    python, folder = tdc
     words = [python, str(Path(__file__).with_name("tdc_classifiers.py")), task, folder]
     return Component("command", command=f"{shlex.join(words)} {{input}} {{output}}", cache=False)
 
 
-def measure(job: tuple[str, int], folder: Path, budget: int, policy: str, tdc: list[str] | None) -> dict:
+def measure(job: tuple[str, int], folder: Path, budget: int, policy: str, tdc: list[str]) -> dict:
     """Return the figures of one task and seed; seconds are those of this process since it began or went on."""
     silence_libraries()
     task, seed = job

@@ -1,7 +1,9 @@
 """Fixtures of all tests: a tiny random UME, a tiny policy, and the real data where the checkout has it beside it."""
 
 from collections.abc import Callable
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
@@ -35,6 +37,19 @@ def tiny_ume() -> Ume:
             if parameter.ndim == 2:
                 parameter.mul_(5)
     return Ume(model, {modality: make_tokenizer(modality) for modality in Modality})
+
+
+@pytest.fixture(scope="session")
+def benchmark_module() -> Callable[[str], ModuleType]:
+    """Import a file of `benchmarks` by its name."""
+
+    def load(name: str) -> ModuleType:
+        spec = spec_from_file_location(name, Path(__file__).parents[2] / "benchmarks" / f"{name}.py")
+        module = module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+    return load
 
 
 @pytest.fixture(scope="session")

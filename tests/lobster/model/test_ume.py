@@ -150,8 +150,11 @@ def test_encoder_needs_neither_rdkit_nor_trl_nor_datasets_nor_matplotlib(tiny_um
 _MEMORY = """
 import random, resource, sys
 
+import torch
+
 from lobster.model import Ume
 
+torch.set_num_threads(1)  # others have memory of their own
 ume = Ume.from_pretrained(sys.argv[1], device="cpu")
 draw = random.Random(0)
 peaks = []
@@ -166,7 +169,7 @@ def test_memory_does_not_grow_with_the_number_of_sequences(tiny_ume, tmp_path):
     tiny_ume.save_pretrained(tmp_path)
     command = [sys.executable, "-c", _MEMORY, str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert float(done.stdout) < 25  # MB; what 20,000 sequences take to be read is 100
+    assert float(done.stdout) < 25  # MB; it is 73 where all are read at once
 
 
 def test_of_many_sequences_one_that_cannot_be_read_is_told_by_its_number_before_any_is_scored(tiny_ume, monkeypatch):

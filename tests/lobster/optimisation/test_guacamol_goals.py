@@ -1,7 +1,5 @@
 """GuacaMol's goal-directed benchmarks run by its own code, where it is installed: ``pip install --no-deps guacamol fcd``."""
 
-from importlib.util import module_from_spec, spec_from_file_location
-from pathlib import Path
 from statistics import fmean
 
 import pandas as pd
@@ -13,11 +11,8 @@ RANOLAZINE = "COc1ccccc1OCC(O)CN1CCN(CC(=O)Nc2c(C)cccc2C)CC1"
 
 
 @pytest.fixture(scope="module")
-def goals():
-    spec = spec_from_file_location("guacamol_goals", Path(__file__).parents[3] / "benchmarks" / "guacamol_goals.py")
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def goals(benchmark_module):
+    return benchmark_module("guacamol_goals")
 
 
 def test_a_benchmark_asks_for_the_best_molecules_and_goes_on(goals, tiny_policy, tmp_path):

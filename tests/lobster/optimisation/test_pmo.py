@@ -2,8 +2,6 @@
 
 import pickle
 import sys
-from importlib.util import module_from_spec, spec_from_file_location
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -25,11 +23,8 @@ class Classifier:
 
 
 @pytest.fixture(scope="module")
-def pmo():
-    spec = spec_from_file_location("pmo", Path(__file__).parents[3] / "benchmarks" / "pmo.py")
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def pmo(benchmark_module):
+    return benchmark_module("pmo")
 
 
 @pytest.fixture

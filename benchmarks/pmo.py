@@ -1,7 +1,7 @@
 """The tasks of PMO: sample-efficient optimisation, as the area under the curve of the ten best.
 
     python benchmarks/pmo.py --output runs/pmo                             # the 20 that need RDKit alone, 10,000 calls each
-    python benchmarks/pmo.py --output runs/pmo --seeds 3 --processes 16    # the same command goes on with what was stopped
+    python benchmarks/pmo.py --output runs/pmo --seeds 0 1 2 --processes 16    # the same command goes on with what was stopped
 
 Protocol: Gao et al., "Sample Efficiency Matters: A Benchmark for Practical Molecular Optimization", NeurIPS 2022; every 100 calls
 the mean of the ten best so far, by trapezoids. Beside the published figures (means of runs with several seeds) it measures what
@@ -67,7 +67,7 @@ def main() -> None:
         "--tdc", nargs=2, default=[], metavar=("PYTHON", "FOLDER"), help="TDC's classifiers, and what runs them"
     )
     parser.add_argument("--budget", type=int, default=10_000)
-    parser.add_argument("--seeds", type=int, default=1, help="how many, from 0 on")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--policy", default="smiles-policy-7M")
     parser.add_argument(
         "--processes", type=int, default=1, help="searches at a time, a thread each where more than one"
@@ -76,7 +76,7 @@ def main() -> None:
     tasks = arguments.tasks or [task for task in PUBLISHED if arguments.tdc or task not in CLASSIFIERS]
     if not arguments.tdc and (unknown := sorted(set(tasks) & set(CLASSIFIERS))):
         parser.error(f"{', '.join(unknown)} are asked of TDC's classifiers: pass --tdc PYTHON FOLDER")
-    jobs = [(task, seed) for seed in range(arguments.seeds) for task in tasks]
+    jobs = [(task, seed) for seed in arguments.seeds for task in tasks]
     settings = {"budget": arguments.budget, "policy": arguments.policy, "tdc": arguments.tdc}
     do = partial(measure, folder=Path(arguments.output), **settings)
     rows = []

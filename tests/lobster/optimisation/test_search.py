@@ -9,6 +9,7 @@ import time
 import pandas as pd
 import pytest
 import torch
+from rdkit import Chem
 
 from lobster.cli.main import main
 from lobster.model.policies import load_policy
@@ -17,7 +18,8 @@ from lobster.optimisation.folder import ANSWERS_FILE, STATE_FILE
 from lobster.optimisation.surrogate import TanimotoProcess, fingerprints
 from lobster.optimisation.writer import Writer
 from lobster.scoring import Component, Scorer, ScoringError, ScoringFunction
-from lobster.sequences import canonical_smiles
+from lobster.sequences import canonical_smiles, parse_smiles
+from lobster.sequences.environments import common_environments, environments, real_environments
 
 
 def nitrogens(smiles: str) -> float:
@@ -63,6 +65,31 @@ def test_molecules_to_start_with_are_asked_about_first_and_bred_from(search, tmp
     assert search(nitrogens, start=start, output_dir=tmp_path, resume=True).molecules == result.molecules
     with pytest.raises(ValueError, match=r"start 5 molecules \(.+\) → None"):
         search(nitrogens, output_dir=tmp_path, resume=True)
+
+
+def test_it_asks_about_no_chemistry_that_neither_real_molecules_nor_the_policy_have(search):
+    result = search(nitrogens, budget=200)
+    known = real_environments().union(common_environments(result.molecules[:20], least=2))
+    assert all(environments(smiles) <= known for smiles in result.molecules[20:])
+    assert not all(environments(smiles) <= real_environments() for smiles in result.molecules)
+
+
+def test_it_asks_about_no_arynes_and_chains_of_heteroatoms_where_a_score_wants_them(tmp_path):
+    unmade = [
+        Chem.MolFromSmarts(pattern) for pattern in ("*#;@*", "[N,O,S]-[F,Cl,Br]", "O-O", "N-N-N-N", "[NH]-C-[OH]")
+    ]
+
+    def unlikely(smiles):
+        return sum(len(parse_smiles(smiles).GetSubstructMatches(pattern)) for pattern in unmade) + nitrogens(smiles)
+
+    assert max(optimise(unlikely, budget=300, device="cpu").scores[20:]) < 1
+
+
+def test_chemistry_of_molecules_to_start_with_is_bred_from(search):
+    start = ["CC[Te]CCN", "NCC[Te]C"]
+    assert not environments(start[0]) <= real_environments()
+    result = search(lambda smiles: smiles.count("[Te]") + nitrogens(smiles), start=start)
+    assert sum("[Te]" in smiles for smiles in result.molecules[20:]) > 3
 
 
 @pytest.mark.parametrize(

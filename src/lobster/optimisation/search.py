@@ -7,6 +7,7 @@ a call; the oracle is asked; the policy learns from the best so far, each spelle
 import hashlib
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property
 from itertools import chain, islice
 from pathlib import Path
 from random import Random
@@ -26,7 +27,7 @@ from lobster.resume import differences
 from lobster.scoring.scorer import MAX_FAILED_CALLS
 from lobster.sequences import canonical_smiles
 from lobster.sequences.chemistry import parse_smiles, random_spelling
-from lobster.sequences.environments import common_environments, environments, real_environments
+from lobster.sequences.environments import common_neighbourhoods, neighbourhoods, real_neighbourhoods
 from lobster.workers.measured import Measured
 
 # The budget's schedule: a share of it, but at least and at most so many calls.
@@ -127,7 +128,7 @@ class Search:
         self.ask, self.budget = ask, budget
         self.settings = {"budget": budget, "policy": str(policy), "seed": seed, "start": _known_as(start)}
         self.scores: dict[str, float] = {}
-        self._known = real_environments().union(*map(environments, filter(None, map(canonical_smiles, start))))
+        self._known = real_neighbourhoods().union(*map(neighbourhoods, filter(None, map(canonical_smiles, start))))
         self._start = self._new(start)  # begins once it is asked, after `restore`
         self._fingerprints = torch.empty(0, BITS)
         self._random = Random(seed)
@@ -178,16 +179,16 @@ class Search:
                 yield smiles
 
     def _candidates(self, ranked: Sequence[str], calls: int) -> Iterator[str]:
-        """Yield candidates for a number of calls, whose atoms all have surroundings that chemistry knows.
-
-        That is: real molecules have them, a molecule to start with, or two that the policy wrote unasked.
-        """
+        """Yield candidates for a number of calls."""
         rewritten = self._writer.rewrite([self._drawn(ranked) for _ in range(REWRITTEN * calls)], self._random)
         bred = (self._child(ranked) for _ in range(10 * CANDIDATES * calls))  # most are none, or known, or no chemistry
-        first = islice(self.scores, _share(self.budget, *START))
-        known = self._known.union(common_environments(first, least=2))
-        plausible = (smiles for smiles in self._new(chain(rewritten, bred)) if environments(smiles) <= known)
-        return islice(plausible, CANDIDATES * calls)
+        known = (smiles for smiles in self._new(chain(rewritten, bred)) if neighbourhoods(smiles) <= self._chemistry)
+        return islice(known, CANDIDATES * calls)
+
+    @cached_property
+    def _chemistry(self) -> frozenset[int]:
+        """What a candidate's atoms may be bound to, as real molecules are, one to start with, or two that the policy wrote unasked."""
+        return self._known.union(common_neighbourhoods(islice(self.scores, _share(self.budget, *START))))
 
     def _drawn(self, ranked: Sequence[str]) -> str:
         """Return a molecule from the best share of all, which is drawn between a thousandth and all, evenly in its logarithm."""

@@ -1,4 +1,4 @@
-"""Command line: `python -m lobster.pretraining ume|relatives|adapt|policy|reference|publish|vocabulary|environments …`; `--help` after each lists its arguments."""
+"""Command line: `python -m lobster.pretraining ume|relatives|adapt|policy|reference|publish|vocabulary|neighbourhoods …`; `--help` after each lists its arguments."""
 
 import sys
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ from lobster.pretraining.publish import publish
 from lobster.pretraining.run import CorpusArguments, RunArguments
 from lobster.pretraining.ume import train_ume
 from lobster.sequences import parse_smiles, read_sequences
-from lobster.sequences.environments import LEAST, common_environments
+from lobster.sequences.environments import common_neighbourhoods
 from lobster.tokenization import smiles_tokens
 
 USAGE = """usage: python -m lobster.pretraining COMMAND [arguments]
@@ -27,7 +27,7 @@ USAGE = """usage: python -m lobster.pretraining COMMAND [arguments]
   reference   write what real sequences are like to an encoder:  --ume D --smiles F --amino_acid F --nucleotide F
   publish     write a trained model in float16 with a card:  --folder D --target D --scorecard F [--sources F]
   vocabulary  print the SMILES vocabulary of a corpus:  FILE
-  environments  print the atom environments of a corpus, those that a search takes for chemistry:  FILE
+  neighbourhoods  print what the atoms of a corpus are bound to, which a search takes for chemistry:  FILE
 
 COMMAND --help lists every argument. A run that was cut short goes on from its last checkpoint.
 """
@@ -116,9 +116,9 @@ def main(arguments: list[str]) -> None:
             publish(model.folder, model.target, model.scorecard, model.sources)
         case ["vocabulary", file]:
             print("\n".join(smiles_tokens(read_sequences(file))))
-        case ["environments", file]:
+        case ["neighbourhoods", file]:
             molecules = filter(parse_smiles, read_sequences(file))
-            print("\n".join(map(str, common_environments(molecules, LEAST))))
+            print("\n".join(map(str, common_neighbourhoods(molecules))))
         case _:
             sys.exit(USAGE)
 

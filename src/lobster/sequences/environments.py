@@ -23,7 +23,7 @@ def atom_environments(smiles: str, radii: tuple[int, ...] = RADII) -> list[list[
         ValueError: RDKit cannot parse it.
 
     >>> [len(of_radius) for of_radius in atom_environments("CCO")], atom_environments("C")
-    ([3, 1], [])
+    ([3, 3], [])
     """
     from rdkit.Chem import rdFingerprintGenerator
 

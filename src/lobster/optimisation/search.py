@@ -60,8 +60,9 @@ def optimise(
     Each different molecule costs one call, however often and in whatever spelling it comes up; what is no molecule, or a radical, costs none.
     What is set: a fiftieth of the budget (20 to 200 calls) goes to molecules that the policy writes unasked. Then rounds of a
     two-hundredth of it (10 to 50 calls): four candidates a call are bred from the best molecules so far (crossover and mutation
-    of graphs) and written by the policy (which ends the best ones anew, cut at a random place); a Gaussian process over the
-    fingerprints of what was asked chooses among them; and the policy learns from the 256 best, each in a random spelling.
+    of graphs) and written by the policy (which ends the best ones anew, cut at a random place), of atoms that are bound as in real
+    molecules, ``start`` or what the policy wrote unasked; a Gaussian process over the fingerprints of what was asked chooses among
+    them; and the policy learns from the 256 best, each in a random spelling.
 
     Args:
         oracle: A function of a canonical SMILES, higher is better; or a score as in `lobster.scoring`: a `ScoringFunction`, a
@@ -233,7 +234,9 @@ class Search:
                 f"the oracle failed on every molecule of {self._failed_rounds} rounds in a row: {answers[-1].error}. Mend it"
             )
         if self._empty_rounds >= MAX_EMPTY_ROUNDS:
-            raise RuntimeError(f"no new molecule came up in {self._empty_rounds} rounds: start from another policy")
+            raise RuntimeError(
+                f"no new molecule came up in {self._empty_rounds} rounds: start from another policy, or from molecules (start)"
+            )
 
     def state(self) -> dict[str, Any]:
         """Return all that a search goes on from, for `torch.save`."""

@@ -54,7 +54,7 @@ _MEASURES: dict[Modality, dict[str, Measure]] = {
         for f in (
             *(molecules.qed, molecules.sa_score, molecules.logp, molecules.molecular_weight, molecules.tpsa),
             *(molecules.rings, molecules.rotatable_bonds, molecules.alerts, molecules.similarity),
-            molecules.substructures,
+            *(molecules.substructures, molecules.neighbourhoods),
         )
     },
     Modality.AMINO_ACID: {
@@ -83,7 +83,16 @@ _MEASURES: dict[Modality, dict[str, Measure]] = {
 }
 for _modality, _measures in _MEASURES.items():
     _measures["complexity"] = partial(complexity, modality=_modality)
-_UNIT = {PSEUDO_LIKELIHOOD, "complexity", "qed", "alerts", "similarity", "substructures", "aromaticity"}
+_UNIT = {
+    PSEUDO_LIKELIHOOD,
+    "complexity",
+    "qed",
+    "alerts",
+    "similarity",
+    "substructures",
+    "neighbourhoods",
+    "aromaticity",
+}
 _UNIT |= {
     "family",
     "secondary_structure",

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from functools import cache, lru_cache
 from typing import Any
 
-from lobster.sequences import read_sequences
+from lobster.sequences import environments, read_sequences
 from lobster.sequences.chemistry import fingerprint, molecule, unlabelled
 
 
@@ -70,6 +70,15 @@ def rotatable_bonds(smiles: str) -> float:
 def alerts(smiles: str, catalogs: Sequence[str] = ("PAINS", "BRENK")) -> float:
     """1 for a molecule without structural alerts of RDKit's ``catalogs``, else 0 (Baell and Holloway, 2010; Brenk, 2008)."""
     return float(not alert_catalog(tuple(catalogs)).HasMatch(molecule(smiles)))
+
+
+def neighbourhoods(smiles: str) -> float:
+    """1 for a molecule whose atoms are all bound as in real molecules (`lobster.sequences.environments`), else 0.
+
+    >>> neighbourhoods("CC(=O)Nc1ccc(O)cc1"), neighbourhoods("CC1=CC1ON")
+    (1.0, 0.0)
+    """
+    return float(environments.neighbourhoods(unlabelled(smiles)) <= environments.real_neighbourhoods())
 
 
 def similarity(smiles: str, references: Sequence[str]) -> float:

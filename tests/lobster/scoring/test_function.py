@@ -290,6 +290,9 @@ def test_a_wrong_file_is_explained_in_one_line(tmp_path, text, message):
         ("substructures", "CSCCSO", Modality.SMILES, {"forbidden": "CO"}, 1),
         ("alerts", "O=[N+]([O-])c1ccccc1", Modality.SMILES, {"catalogs": "PAINS"}, 1),
         ("similarity", "CCO", Modality.SMILES, {"references": "CCO"}, 1),
+        ("neighbourhoods", ASPIRIN, Modality.SMILES, {}, 1),
+        ("neighbourhoods", "[13CH3][CH2:1]O", Modality.SMILES, {}, 1),
+        ("neighbourhoods", "CC(O)(N)C", Modality.SMILES, {}, 0),
         # any collection is a list
         ("substructures", "CCO", Modality.SMILES, {"wanted": ("CO",)}, 1),
         ("substructures", "CCO", Modality.SMILES, {"wanted": {"CO"}}, 1),

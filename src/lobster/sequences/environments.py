@@ -10,6 +10,7 @@ from typing import Any
 from lobster.sequences.chemistry import molecule
 
 RADII = (1, 2)
+_ASPIRIN = "CC(=O)Oc1ccccc1C(=O)O"
 _RARE = 1e-5  # share of the molecules of a corpus; what fewer have are mistakes, or what few could make again
 
 
@@ -72,10 +73,18 @@ def neighbourhoods(smiles: str) -> set[int]:
 def real_neighbourhoods() -> frozenset[int]:
     """Return those of real molecules, as ``python -m lobster.pretraining neighbourhoods`` has printed them.
 
+    Raises:
+        RuntimeError: Another release of RDKit numbers them otherwise.
+
     >>> neighbourhoods("Cc1ccccc1") <= real_neighbourhoods(), neighbourhoods("FOCC") <= real_neighbourhoods()
     (True, False)
     """
-    return frozenset(map(int, files("lobster.sequences").joinpath("neighbourhoods.txt").read_text().split()))
+    found = frozenset(map(int, files("lobster.sequences").joinpath("neighbourhoods.txt").read_text().split()))
+    if not neighbourhoods(_ASPIRIN) <= found:
+        raise RuntimeError(
+            "this release of RDKit numbers atom environments otherwise than 2025.3 to 2026.9 do: install one of those"
+        )
+    return found
 
 
 def common_neighbourhoods(molecules: Iterable[str]) -> list[int]:

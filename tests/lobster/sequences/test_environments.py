@@ -8,7 +8,7 @@ from rdkit.Chem.Descriptors import NumRadicalElectrons
 
 from lobster.constants import Modality
 from lobster.pretraining.__main__ import main
-from lobster.sequences import parse_smiles
+from lobster.sequences import environments, parse_smiles
 from lobster.sequences.environments import neighbourhoods, real_neighbourhoods
 
 
@@ -49,3 +49,9 @@ def test_the_environments_of_a_corpus_are_printed(tmp_path, capsys):
     file.write_text("CCO\nno molecule\n" * 2 + "CC[Te]C\n")
     main(["neighbourhoods", str(file)])
     assert {int(line) for line in capsys.readouterr().out.split()} == neighbourhoods("CCO")
+
+
+def test_an_rdkit_that_numbers_them_otherwise_is_told(monkeypatch):
+    monkeypatch.setattr(environments, "_invariants", lambda mol: [7] * mol.GetNumAtoms())
+    with pytest.raises(RuntimeError, match="numbers atom environments otherwise"):
+        real_neighbourhoods.__wrapped__()

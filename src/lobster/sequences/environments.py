@@ -66,7 +66,7 @@ def neighbourhoods(smiles: str) -> set[int]:
     >>> neighbourhoods("OCC") == neighbourhoods("CCO")
     True
     """
-    return {environment for of_radius in atom_environments(smiles, (1,)) for environment in of_radius}
+    return set(chain.from_iterable(atom_environments(smiles, (1,))))
 
 
 @cache

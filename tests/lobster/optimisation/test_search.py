@@ -75,7 +75,9 @@ def test_it_asks_about_no_chemistry_that_neither_real_molecules_nor_the_policy_h
 
 
 def test_it_asks_about_no_arynes_and_chains_of_heteroatoms_where_a_score_wants_them():
-    unmade = [Chem.MolFromSmarts(pattern) for pattern in ("*#;@*", "[N,O,S]-[F,Cl,Br]", "O-O", "N-N-N-N", "C1NN1")]
+    unmade = [
+        Chem.MolFromSmarts(pattern) for pattern in ("*#;@*", "[N,O,S]-[F,Cl,Br]", "O-O", "C=C=C", "N-N-N-N", "C1NN1")
+    ]
 
     def unlikely(smiles):
         return sum(len(parse_smiles(smiles).GetSubstructMatches(pattern)) for pattern in unmade) + nitrogens(smiles)

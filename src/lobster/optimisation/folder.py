@@ -1,6 +1,7 @@
 """The folder of a search: what the oracle said, as it comes, and now and then the state that the search goes on from."""
 
 import csv
+import logging
 import os
 from pathlib import Path
 from time import monotonic
@@ -14,6 +15,9 @@ from lobster.workers.measured import Measured
 if TYPE_CHECKING:
     from lobster.optimisation.search import Search
 
+logger = logging.getLogger(__name__)
+
+ORACLE_FILE = "oracle.json"  # what was asked
 ANSWERS_FILE = "answers.csv"  # what the oracle said of which molecule, as it came
 MOLECULES_FILE = "molecules.csv"  # all molecules in the order of the calls
 STATE_FILE = "state.pt"
@@ -40,10 +44,24 @@ class SearchFolder:
                 f"{self.folder} holds a search: go on with it (resume=True, --resume), or choose another folder"
             )
 
-    def remembering(self, ask: Ask) -> Ask:
-        """Return an oracle that writes down what it says, and is not asked again what it has said before."""
+    def remembering(self, ask: Ask, description: str) -> Ask:
+        """Return an oracle that writes down what it says, and is not asked again what it has said before.
+
+        Args:
+            ask: The oracle.
+            description: What tells it from others (`lobster.optimisation.oracle.described`).
+        """
         file = self.folder / ANSWERS_FILE
         known = _read(file)
+        about = self.folder / ORACLE_FILE
+        if known and about.exists() and about.read_text() != description:
+            logger.warning(
+                "%s: the score has changed since the search began, and %d answers are of before: for one that asks all anew "
+                "choose another folder",
+                self.folder,
+                len(known),
+            )
+        about.write_text(description)
 
         def ask_what_is_new(molecules: list[str]) -> list[Measured]:
             new = [molecule for molecule in molecules if molecule not in known]

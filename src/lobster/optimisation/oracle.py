@@ -1,6 +1,8 @@
 """Who says what molecules are worth: a function, a scoring function, or a scorer with an encoder, asked in one way."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +44,28 @@ def asked(oracle: Oracle, batch: bool = False) -> Ask:
         Measured(score.total, "; ".join(score.errors.values()))
         for score in scoring.score(molecules, Modality.SMILES) or []
     ]
+
+
+def described(oracle: Oracle) -> str:
+    """Return what tells an oracle from others, in JSON: a function's name, or all that a score consists of.
+
+    >>> print(described(len))
+    "builtins.len"
+    """
+    if isinstance(oracle, Scorer):
+        encoder, scoring = str(oracle.encoder.folder), json.loads(described(oracle.scoring))
+        return json.dumps({"encoder": encoder, **scoring}, indent=2)
+    if callable(oracle) and not isinstance(oracle, ScoringFunction):
+        return json.dumps(_name(oracle))
+    scoring = scoring_of(oracle)
+    parts = [{k: v for k, v in part.arguments.items() if v is not None} for part in scoring.components]
+    return json.dumps({"combine": scoring.combine, "components": parts}, indent=2, default=_name)
+
+
+def _name(thing: Any) -> str:
+    if is_dataclass(thing) or not callable(thing):  # a transform has its parameters in its text
+        return str(thing)
+    return f"{thing.__module__}.{getattr(thing, '__qualname__', type(thing).__qualname__)}"
 
 
 def _together(function: Any, molecules: list[str]) -> list[Measured]:

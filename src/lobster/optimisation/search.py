@@ -19,7 +19,7 @@ from rdkit.Chem.Descriptors import NumRadicalElectrons
 from lobster.device import resolve_device
 from lobster.optimisation.folder import SearchFolder
 from lobster.optimisation.genetic import offspring
-from lobster.optimisation.oracle import Ask, Oracle, asked
+from lobster.optimisation.oracle import Ask, Oracle, asked, described
 from lobster.optimisation.result import Result
 from lobster.optimisation.surrogate import BITS, TanimotoProcess, fingerprints
 from lobster.optimisation.writer import Writer
@@ -90,7 +90,7 @@ def optimise(
         raise ValueError(f"budget is {budget}: expected at least 1 call")
     ask = asked(oracle, batch)
     folder = SearchFolder(output_dir, resume) if output_dir is not None else None
-    search = Search(folder.remembering(ask) if folder else ask, budget, policy, seed, device, start)
+    search = Search(folder.remembering(ask, described(oracle)) if folder else ask, budget, policy, seed, device, start)
     if folder:
         folder.restore(search)
     while len(search.scores) < budget:

@@ -101,19 +101,26 @@ class Writer:
 
     def learn(self, molecules: Sequence[str]) -> float:
         """Take a step towards molecules; return their mean negative log-likelihood (nats)."""
+        loss = -self.log_likelihoods(molecules).mean()
+        self.step(loss)
+        return float(loss.detach())
+
+    def log_likelihoods(self, molecules: Sequence[str]) -> Tensor:
+        """Return how likely the policy is to write each text and to end there, nats; tokens that it does not know do not count."""
         texts = [smiles + self.tokenizer.eos_token for smiles in molecules]
         how: dict[str, Any] = {"truncation": True, "max_length": self.longest, "padding_side": "right"}
         batch = self.tokenizer(texts, padding=True, return_tensors="pt", **how).to(self.model.device)
-        unlearned = (batch["attention_mask"] == 0) | (batch["input_ids"] == self.tokenizer.unk_token_id)
-        labels = batch["input_ids"].masked_fill(unlearned, -100)[:, 1:]
+        unknown = (batch["attention_mask"] == 0) | (batch["input_ids"] == self.tokenizer.unk_token_id)
+        labels = batch["input_ids"].masked_fill(unknown, -100)[:, 1:]
         logits = self.model(**batch).logits[:, :-1]
-        total = cross_entropy(logits.transpose(1, 2), labels, reduction="sum")
-        loss = total / len(molecules)
+        return -cross_entropy(logits.transpose(1, 2), labels, reduction="none").sum(1)
+
+    def step(self, loss: Tensor) -> None:
+        """Take a step of learning that lowers a loss."""
         self.optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimiser.step()
-        return float(loss.detach())
 
     def state(self) -> dict[str, Any]:
         """Return all that it has become, for `torch.save`."""

@@ -190,6 +190,26 @@ def test_a_killed_search_goes_on_to_the_same_end(search, tiny_policy, tmp_path):
     assert len(asked) == 80 - known
 
 
+@pytest.mark.parametrize(
+    "changed",
+    [
+        lambda smiles: 1.0,
+        {
+            "components": [
+                {"kind": "qed", "weight": 2},
+                {"kind": "sa_score", "transform": {"kind": "linear", "low": 6, "high": 4}},
+            ]
+        },
+    ],
+)
+def test_another_oracle_for_the_same_search_is_told(search, tmp_path, caplog, changed):
+    search("qed", 20, output_dir=tmp_path)
+    search("qed", 20, output_dir=tmp_path, resume=True)
+    assert not caplog.records
+    search(changed, 20, output_dir=tmp_path, resume=True)
+    assert "the score has changed since the search began, and 20 answers are of before" in caplog.text
+
+
 def test_a_line_that_was_half_written_is_asked_again(search, tmp_path):
     whole = search(nitrogens, 40, output_dir=tmp_path)
     (tmp_path / STATE_FILE).unlink()

@@ -66,4 +66,7 @@ def run(words: list[str]) -> None:
         )
     for molecule, score in result.best():
         print(f"{score:.4f}  {molecule}")
-    print(f"All {len(result.molecules):,} are in {Path(arguments.output) / 'molecules.csv'}")
+    folder = Path(arguments.output)
+    print(
+        f"All {len(result.molecules):,} are in {folder / 'molecules.csv'}, the best drawn in {folder / 'best_molecules.png'}"
+    )

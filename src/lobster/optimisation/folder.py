@@ -20,8 +20,10 @@ logger = logging.getLogger(__name__)
 ORACLE_FILE = "oracle.json"  # what was asked
 ANSWERS_FILE = "answers.csv"  # what the oracle said of which molecule, as it came
 MOLECULES_FILE = "molecules.csv"  # all molecules in the order of the calls
+BEST_FILE = "best_molecules.png"
 STATE_FILE = "state.pt"
 SAVE_EVERY = 60.0  # seconds between states
+DRAWN = 20
 
 
 class SearchFolder:
@@ -86,10 +88,15 @@ class SearchFolder:
         done = len(search.scores) >= search.budget
         if not done and monotonic() < self._saved + SAVE_EVERY:
             return
+        from lobster.report.sequence_views import molecule_grid  # which takes a second
+
         new = self.folder / f"{STATE_FILE}.new"
         torch.save(search.state(), new)
         new.replace(self.folder / STATE_FILE)
-        search.result.write(self.folder / MOLECULES_FILE)
+        result = search.result
+        result.write(self.folder / MOLECULES_FILE)
+        if best := dict(result.best(DRAWN)):
+            molecule_grid(best).save(self.folder / BEST_FILE)
         self._saved = monotonic()
 
 

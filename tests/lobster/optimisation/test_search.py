@@ -9,6 +9,7 @@ import time
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 from rdkit import Chem
 
 from lobster.cli.main import main
@@ -186,6 +187,7 @@ def test_a_killed_search_goes_on_to_the_same_end(search, tiny_policy, tmp_path):
     assert resumed == search(nitrogens, 80, seed=3)
     assert len(asked) == 80 - known
     assert pd.read_csv(tmp_path / "molecules.csv")["sequence"].tolist() == resumed.molecules
+    assert Image.open(tmp_path / "best_molecules.png").size == (5 * 220, 4 * 180)
     assert search(oracle, 80, output_dir=tmp_path, seed=3, resume=True) == resumed
     assert len(asked) == 80 - known
 
@@ -283,7 +285,7 @@ def test_the_command_shows_the_best_and_goes_on(tiny_policy, tmp_path, monkeypat
     assert main(words) == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 11
-    assert lines[-1] == "All 20 are in found/molecules.csv"
+    assert lines[-1] == "All 20 are in found/molecules.csv, the best drawn in found/best_molecules.png"
     assert pd.read_csv("found/molecules.csv")["sequence"][0] == "CCO"
     assert main(words) == 1
     assert "--resume" in capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 import argparse
 from pathlib import Path
+from statistics import fmean
 
 from lobster.cli.common import quiet, verb_parser
 
@@ -47,10 +48,12 @@ def run(words: list[str]) -> None:
         from lobster.scoring import Scorer
 
         oracle = Scorer(load_encoder(arguments.encoder, "SMILES", arguments.device), arguments.scoring)
-    with tqdm(total=arguments.budget, unit="call", desc="best ten") as bar:
+    with tqdm(total=arguments.budget, unit="call", desc="best ten", delay=1e-3) as bar:  # from the first round on
 
         def show(result: Result) -> None:
-            bar.set_postfix(mean=f"{result.curve()[-1][1]:.3f}")
+            bar.set_postfix(
+                mean=f"{fmean(scores):.3f}" if (scores := [score for _, score in result.best()]) else "none"
+            )
             bar.update(len(result.molecules) - bar.n)
 
         result = optimise(

@@ -37,7 +37,9 @@ def asked(oracle: Oracle, batch: bool = False) -> Ask:
         return lambda molecules: _together(function, molecules) if batch else one_by_one(function, molecules)
     scoring = scoring_of(oracle)
     if scoring.uses_ume:
-        raise ScoringError("the score asks an encoder: pass Scorer(load_encoder(NAME), scoring) as the oracle")
+        raise ScoringError(
+            "the score asks an encoder: pass Scorer(load_encoder(NAME), scoring) as the oracle (--encoder NAME)"
+        )
     if not any(component.applies_to(Modality.SMILES) for component in scoring.components):
         raise ScoringError("no component of the score is about SMILES: expected one that is")
     return lambda molecules: [

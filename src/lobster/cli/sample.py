@@ -38,6 +38,8 @@ def run(words: list[str]) -> None:
     made = parser()
     arguments = made.parse_args(words)
     fragments = arguments.fragment or []
+    if arguments.count < 1:
+        made.error(f"--count is {arguments.count}: expected at least 1")
     if len(fragments) > 2:
         made.error(f"--fragment has {len(fragments)} SMILES: expected one to grow, or two to link")
     quiet()

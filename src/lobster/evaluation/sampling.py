@@ -7,7 +7,7 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from lobster.model.policies import end_tokens
+from lobster.model.policies import end_tokens, warn_of_unknown
 
 
 @torch.inference_mode()
@@ -27,7 +27,7 @@ def sample(
         model: A causal language model, with or without a LoRA adapter; `lobster.model.policies.load_policy` loads both.
         tokenizer: Its tokenizer.
         count: How many completions to draw.
-        prompt: What they continue; several are continued in turn.
+        prompt: What they continue; several are continued in turn. It warns of one that the policy does not know all of.
         max_new_tokens: Where a completion that does not end is cut. Any end token of the model's generation configuration
             ends one, and is not part of it.
         batch_size: Completions in a batch.
@@ -38,15 +38,17 @@ def sample(
     model.eval()
     ends = end_tokens(model, tokenizer)
     padding = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else ends[0] if ends else 0
-    tokens = tokenizer([prompt] if isinstance(prompt, str) else list(prompt)).input_ids
+    texts = [prompt] if isinstance(prompt, str) else list(prompt)
+    tokens = tokenizer(texts).input_ids
+    warn_of_unknown(texts, tokens, tokenizer)
     prompts = [torch.tensor(ids) for ids in tokens]
     generate: Any = model.generate
-    texts: list[str] = []
+    written: list[str] = []
     devices = [model.device] if model.device.type == "cuda" else []
     with torch.random.fork_rng(devices):
         torch.manual_seed(seed)
-        while len(texts) < count:
-            turns = range(len(texts), min(len(texts) + batch_size, count))
+        while len(written) < count:
+            turns = range(len(written), min(len(written) + batch_size, count))
             rows = [prompts[n % len(prompts)] for n in turns]
             inputs = pad_sequence(rows, True, padding, "left").to(model.device)
             output = generate(
@@ -60,10 +62,10 @@ def sample(
                 pad_token_id=padding,
                 eos_token_id=ends or None,
             )
-            written = [_until(row, ends) for row in output[:, inputs.shape[1] :].tolist()]
-            texts += tokenizer.batch_decode(written, skip_special_tokens=True)
+            ids = [_until(row, ends) for row in output[:, inputs.shape[1] :].tolist()]
+            written += tokenizer.batch_decode(ids, skip_special_tokens=True)
     model.train(was_training)
-    return texts
+    return written
 
 
 def _until(ids: list[int], ends: list[int]) -> list[int]:

@@ -4,7 +4,8 @@ A policy on the Hub stays a Hub id: transformers' and PEFT's own loaders fetch w
 """
 
 import json
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ from transformers.utils import cached_file, find_adapter_config_file
 from lobster.model.checkpoints import find_model
 from lobster.resume import last_checkpoint
 from lobster.shipped import assets
+
+logger = logging.getLogger(__name__)
 
 
 def find_policy(name_or_path: str | Path) -> str:
@@ -247,3 +250,17 @@ def end_tokens(model: PreTrainedModel | Any, tokenizer: PreTrainedTokenizerBase)
     declared = model.generation_config.eos_token_id
     ids = [declared] if isinstance(declared, int) else list(declared or [])
     return list(dict.fromkeys([*([] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]), *ids]))
+
+
+def warn_of_unknown(prompts: Iterable[Any], tokens: Iterable[list[int]], tokenizer: PreTrainedTokenizerBase) -> None:
+    """Warn of the first of some prompts whose token ids stand for something that the tokenizer does not know."""
+    unknown, others = tokenizer.unk_token_id, (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id)
+    for prompt, ids in zip(prompts, tokens, strict=True):
+        if unknown in ids and unknown not in others:  # GPT-2 has one token for all
+            logger.warning(
+                "the policy does not know all of the prompt %r: %d of its tokens are %s, from which it has not learned to go on",
+                str(prompt)[:60],
+                ids.count(unknown),
+                tokenizer.unk_token,
+            )
+            return

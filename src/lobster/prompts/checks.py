@@ -10,6 +10,7 @@ from datasets import Dataset
 from torch.nn import Embedding
 
 from lobster.constants import Modality
+from lobster.model.policies import warn_of_unknown
 
 _RESERVED_COLUMNS = ("prompts", "completions", "completion_ids", "trainer_state", "log_metric", "log_extra")
 _CHECKED = 32  # prompts that are tokenised: the longest, and as many from all over the data set
@@ -57,6 +58,8 @@ def check_dataset(dataset: Any, name: str, include_prompt: bool) -> None:
 def check_prompts(dataset: Any, name: str, tokenizer: Any, model: Any, ends: Sequence[int], args: Any) -> None:
     """Check that a policy can begin from its prompts, and has room for completions: of the longest and of some others.
 
+    It warns of a prompt that the policy does not know all of.
+
     Args:
         dataset: The prompts.
         name: What it is called.
@@ -69,8 +72,10 @@ def check_prompts(dataset: Any, name: str, tokenizer: Any, model: Any, ends: Seq
         ValueError: A prompt becomes no token, or one that the policy does not know, ends with an end token, or leaves no
             room; or messages have no chat template.
     """
-    for prompt in _some_prompts(dataset):
-        ids = _tokenize(prompt, name, tokenizer, args.chat_template_kwargs or {})
+    prompts = _some_prompts(dataset)
+    tokens = [_tokenize(prompt, name, tokenizer, args.chat_template_kwargs or {}) for prompt in prompts]
+    warn_of_unknown(prompts, tokens, tokenizer)
+    for prompt, ids in zip(prompts, tokens, strict=True):
         shown = f"{name}: the prompt {str(prompt)[:40]!r}"
         if not ids:
             raise ValueError(

@@ -6,6 +6,7 @@ from datasets import Dataset, DatasetDict
 from tokenizers.processors import TemplateProcessing
 from transformers import AutoTokenizer, EsmConfig, EsmForMaskedLM, GPT2Config, GPT2LMHeadModel
 
+from lobster.model.policies import warn_of_unknown
 from lobster.prompts import as_dataset
 from lobster.rl_training import create_ume_grpo_trainer
 
@@ -89,6 +90,16 @@ def test_one_token_that_begins_and_ends_is_no_mistake(prompt, tiny_policy, tiny_
     tokenizer.bos_token = "<eos>"  # as GPT-2 has it
     tokenizer.backend_tokenizer.post_processor = TemplateProcessing(single="<eos> $A", special_tokens=[("<eos>", 1)])
     build(tiny_policy, tiny_ume, [prompt] * 4, tmp_path, processing_class=tokenizer)
+
+
+def test_a_prompt_that_the_policy_does_not_know_is_warned_of(tiny_policy, tiny_ume, tokenizer, tmp_path, caplog):
+    build(tiny_policy, tiny_ume, ["CC", "CF", "OFF", "C"], tmp_path)
+    assert "the policy does not know all of the prompt 'OFF': 2 of its tokens are <unk>" in caplog.text
+    assert caplog.text.count("does not know") == 1
+    caplog.clear()
+    tokenizer.bos_token = tokenizer.eos_token = tokenizer.pad_token = tokenizer.unk_token  # as GPT-2 has it
+    warn_of_unknown(["CF"], [tokenizer("CF").input_ids], tokenizer)
+    assert not caplog.text
 
 
 def test_an_empty_prompt_needs_a_token(tiny_policy, tiny_ume, tokenizer, tmp_path):

@@ -15,4 +15,4 @@ def parser() -> argparse.ArgumentParser:
 
 def run(words: list[str]) -> None:
     """Do it."""
-    pass_on(parser(), words, "lobster.pretraining.__main__", "adapt")
+    pass_on(parser(), words, "lobster.pretraining.__main__", "adapt", prog="lobster pretrain")

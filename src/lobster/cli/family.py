@@ -16,4 +16,4 @@ def parser() -> argparse.ArgumentParser:
 
 def run(words: list[str]) -> None:
     """Do it."""
-    pass_on(parser(), words, "lobster.pretraining.__main__", "relatives")
+    pass_on(parser(), words, "lobster.pretraining.__main__", "relatives", prog="lobster pretrain")

@@ -14,7 +14,7 @@ def parser() -> argparse.ArgumentParser:
     """Return the arguments."""
     what = "Train an encoder or a starting policy. lobster pretrain COMMAND --help lists a command's arguments."
     made = verb_parser("pretrain", what, EXAMPLE)
-    commands = ("ume", "relatives", "adapt", "policy", "reference", "publish", "vocabulary")
+    commands = ("ume", "relatives", "adapt", "policy", "reference", "publish", "vocabulary", "neighbourhoods")
     made.add_argument("command", choices=commands, metavar="COMMAND", help=", ".join(commands))
     made.add_argument("words", nargs=argparse.REMAINDER, metavar="…", help="its arguments")
     return made
@@ -26,4 +26,4 @@ def run(words: list[str]) -> None:
     quiet()
     from lobster.pretraining.__main__ import main
 
-    main([arguments.command, *arguments.words])
+    main([arguments.command, *arguments.words], prog="lobster pretrain")

@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -93,26 +94,27 @@ class RelativesArguments:
     evalue: float = field(default=1e-3, metadata={"help": "largest E-value of a relative"})
 
 
-def main(arguments: list[str]) -> None:
-    """Run one command."""
+def main(arguments: list[str], prog: str = "python -m lobster.pretraining") -> None:
+    """Run one command; ``prog`` is what its help calls it."""
+    parse = partial(_parse, " ".join([prog, *arguments[:1]]))
     match arguments:
         case ["ume", *rest]:
-            model, corpus, run = _parse(rest, ModelArguments, CorpusArguments, RunArguments)
+            model, corpus, run = parse(rest, ModelArguments, CorpusArguments, RunArguments)
             train_ume(model.size, model.mask_rate, model.max_length, model.count_codons, corpus, run)
         case ["relatives", *rest]:
-            [wanted] = _parse(rest, RelativesArguments)
+            [wanted] = parse(rest, RelativesArguments)
             write_relatives(wanted)
         case ["adapt", *rest]:
             from lobster.pretraining.adaptation import AdaptArguments, adapt
 
-            adapt(*_parse(rest, AdaptArguments))
+            adapt(*parse(rest, AdaptArguments))
         case ["policy", *rest]:
-            train_policy(*_parse(rest, PolicyArguments, CorpusArguments, RunArguments))
+            train_policy(*parse(rest, PolicyArguments, CorpusArguments, RunArguments))
         case ["reference", *rest]:
-            [real] = _parse(rest, ReferenceArguments)
+            [real] = parse(rest, ReferenceArguments)
             write_reference(real.ume, {m: f for m in Modality if (f := getattr(real, m.value.lower()))})
         case ["publish", *rest]:
-            [model] = _parse(rest, PublishArguments)
+            [model] = parse(rest, PublishArguments)
             publish(model.folder, model.target, model.scorecard, model.sources)
         case ["vocabulary", file]:
             print("\n".join(smiles_tokens(read_sequences(file))))
@@ -147,8 +149,8 @@ def write_relatives(wanted: RelativesArguments) -> None:
     print(f"{wanted.output} has the query and {len(found)} relatives")
 
 
-def _parse(arguments: list[str], *types: Any) -> tuple[Any, ...]:
-    parser = HfArgumentParser(types)
+def _parse(prog: str, arguments: list[str], *types: Any) -> tuple[Any, ...]:
+    parser = HfArgumentParser(types, prog=prog)
     *found, unknown = parser.parse_args_into_dataclasses(arguments, return_remaining_strings=True)
     if unknown:
         parser.error(f"unrecognized arguments: {' '.join(unknown)}")

@@ -58,6 +58,7 @@ def test_the_version_is_the_librarys(capsys):
     ("words", "said"),
     [
         ([], "usage: lobster"),
+        (["adapt", "--output_dir", "x"], "lobster pretrain adapt: error: the following arguments are required"),
         (["dance"], "invalid choice: 'dance'"),
         (["score"], "the following arguments are required: file"),
         (["score", "x.smi", "--modality", "rock"], "invalid choice: 'rock'"),

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,9 @@ from trl import GRPOConfig
 from lobster.resume import checkpoints
 from lobster.rl_training.diversity import DiversityMemory
 from lobster.rl_training.grpo_trainer import UmeGRPOTrainer
-from lobster.rl_training.trainers import chosen, train_ume_grpo
+from lobster.rl_training.guards import RunGuard, ScoreReached
+from lobster.rl_training.trainers import check_keywords, chosen, train_ume_grpo
+from lobster.scoring.scorer import scoring_of
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +46,8 @@ def train_curriculum(
         The last stage's trainer; None where all had ended.
 
     Raises:
-        ValueError: There is no stage, or one has for itself what it takes over.
+        ValueError: There is no stage, or one has for itself what it takes over; or as of `train_ume_grpo`. What can be known of all
+            stages is said before the first begins.
         TypeError, FileNotFoundError, FileExistsError, OSError, KeyboardInterrupt: As of `train_ume_grpo`.
     """
     if not stages:
@@ -53,6 +57,7 @@ def train_curriculum(
             raise ValueError(
                 f"stage {number} has {taken[0]} for itself, which all take over: say it once, for the first"
             )
+        _check(common | dict(stage))
     memory = chosen(diversity, DiversityMemory, "diversity")
     trainer = None
     for number, stage in enumerate(stages, 1):
@@ -71,3 +76,13 @@ def train_curriculum(
         trainer = train_ume_grpo(**own, output_dir=folder, resume_from_checkpoint=going_on)
         trainer.accelerator.wait_for_everyone()  # until the first process has saved what all go on from
     return trainer
+
+
+def _check(stage: Mapping[str, Any]) -> None:
+    """Find what is wrong with a stage as far as it takes no model, before those in front of it are trained for hours."""
+    check_keywords({name: value for name, value in stage.items() if name not in signature(train_ume_grpo).parameters})
+    chosen(stage.get("guard", True), RunGuard, "guard")
+    if (scoring := stage.get("scoring")) is not None:
+        scoring_of(scoring)
+    if (score := stage.get("until_score")) is not None:
+        ScoreReached(score)

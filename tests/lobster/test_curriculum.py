@@ -12,6 +12,7 @@ from lobster.grpo_command.arguments import parse_run, run_parser
 from lobster.grpo_command.run import train_run
 from lobster.resume import SETTINGS_FILE
 from lobster.runs.folder import read_metrics
+from lobster.scoring import ScoringError
 
 COMMON = {
     "train_dataset": {"prompt": [""] * 4, "modality": ["SMILES"] * 4},
@@ -88,6 +89,22 @@ def test_what_is_taken_over_cannot_be_a_stages_own(train):
         train_curriculum([], "nowhere")
     with pytest.raises(ValueError, match=r"until_score is 2: expected a score in \(0, 1\]"):
         train("run", [STAGES[0] | {"until_score": 2}])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error", "said"),
+    [
+        ({"scoring": "qde"}, FileNotFoundError, "qde"),
+        ({"scoring": {"components": [{"kind": "qde"}]}}, ScoringError, "the nearest that exists is 'qed'"),
+        ({"until_score": 2}, ValueError, "expected a score in"),
+        ({"guard": {"kll": 1}}, TypeError, "guard: key 'kll' is unknown"),
+        ({"leaning_rate": 1e-4}, TypeError, "unknown parameter 'leaning_rate'"),
+    ],
+)
+def test_what_is_wrong_with_a_later_stage_is_said_before_the_first(train, tmp_path, wrong, error, said):
+    with pytest.raises(error, match=said):
+        train("run", [STAGES[0], STAGES[1] | wrong])
+    assert not (tmp_path / "run").exists()
 
 
 def test_stages_stand_in_yaml(tiny_policy, tiny_ume, tmp_path):

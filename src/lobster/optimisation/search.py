@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import chain, islice
+from numbers import Integral
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -78,7 +79,7 @@ def optimise(
         start: Molecules to ask about first, such as known ones to do better than; what is no molecule, or a radical, is passed over.
 
     Raises:
-        ValueError: The budget is below 1, or the search in ``output_dir`` had other settings.
+        ValueError: The budget is no whole number or below 1, ``start`` no list of texts, or the search in ``output_dir`` had other settings.
         FileExistsError: ``output_dir`` holds a search, and ``resume`` is off.
         RuntimeError: The oracle failed on every molecule of many rounds, or the policy writes nothing new.
 
@@ -86,11 +87,16 @@ def optimise(
     >>> len(result.molecules), result.best(1)[0][1] > 0.8
     (40, True)
     """
-    if budget < 1:
-        raise ValueError(f"budget is {budget}: expected at least 1 call")
+    number: Any = budget
+    if isinstance(number, bool) or not isinstance(number, Integral) or number < 1:
+        raise ValueError(f"budget is {budget!r}: expected a whole number of calls, at least 1")
+    if odd := [start] if isinstance(start, str) else [text for text in start if not isinstance(text, str)]:
+        raise ValueError(f"start has {odd[0]!r}: expected a list of SMILES")
     ask = asked(oracle, batch)
     folder = SearchFolder(output_dir, resume) if output_dir is not None else None
-    search = Search(folder.remembering(ask, described(oracle)) if folder else ask, budget, policy, seed, device, start)
+    search = Search(
+        folder.remembering(ask, described(oracle)) if folder else ask, budget, policy, seed, device, list(start)
+    )
     if folder:
         folder.restore(search)
     while len(search.scores) < budget:

@@ -222,9 +222,18 @@ def test_a_line_that_was_half_written_is_asked_again(search, tmp_path):
     assert search(nitrogens, 40, output_dir=tmp_path, resume=True) == whole
 
 
-def test_a_budget_of_nothing_is_refused(search):
-    with pytest.raises(ValueError, match="budget is 0: expected at least 1 call"):
-        search(nitrogens, budget=0)
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"budget": 0}, "budget is 0: expected a whole number of calls, at least 1"),
+        ({"budget": 12.5}, "budget is 12.5: expected a whole number"),
+        ({"start": "CCO"}, "start has 'CCO': expected a list of SMILES"),
+        ({"start": ["CCO", None]}, "start has None: expected a list of SMILES"),
+    ],
+)
+def test_what_is_no_budget_or_start_is_refused(search, wrong, said):
+    with pytest.raises(ValueError, match=said):
+        search(nitrogens, **wrong)
 
 
 def test_the_surrogate_tells_good_from_bad():

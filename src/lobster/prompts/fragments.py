@@ -26,7 +26,7 @@ def growth_prompts(fragment: str, count: int = 16, seed: int = 0) -> list[str]:
         Different SMILES, in random order.
 
     Raises:
-        ValueError: RDKit cannot parse the fragment, it has no place to grow, or a mark is not bound to one atom.
+        ValueError: RDKit cannot parse the fragment, it is in pieces, has no place to grow, or a mark is not bound to one atom.
 
     >>> sorted(growth_prompts("*CO")), growth_prompts("*c1ccncc1", count=2)
     (['C(O)', 'OC'], ['c1cnccc1', 'c1(ccncc1)'])
@@ -51,7 +51,7 @@ def linker_prompts(first: str, second: str, count: int = 16, seed: int = 0) -> l
         Rows of a data set, each with ``prompt``, ``suffix`` and ``modality``.
 
     Raises:
-        ValueError: RDKit cannot parse a fragment, or it has not one mark that is bound to one atom.
+        ValueError: RDKit cannot parse a fragment, it is in pieces, or has not one mark that is bound to one atom.
 
     >>> one, other = linker_prompts("*C#N", "*CO", count=2)
     >>> one, other["suffix"]
@@ -132,13 +132,15 @@ def _fragment(text: str) -> Any:
     """Return the molecule of a fragment, its marks without numbers.
 
     Raises:
-        ValueError: RDKit cannot parse it, or a mark is not bound to one atom.
+        ValueError: RDKit cannot parse it, it is in several pieces, or a mark is not bound to one atom.
     """
     from rdkit import Chem
 
     mol = parse_smiles(text)
     if mol is None:
         raise ValueError(f"fragment {text!r:.60} is no SMILES: expected one such as *c1ccncc1")
+    if (pieces := len(Chem.GetMolFrags(mol))) > 1:
+        raise ValueError(f"fragment {text!r:.60} is in {pieces} pieces: expected one, without a salt")
     mol = Chem.RWMol(mol)
     for mark in _marks(mol):
         if mol.GetAtomWithIdx(mark).GetDegree() != 1:

@@ -45,6 +45,7 @@ def test_each_place_has_its_share_of_the_prompts():
         ("FC(F)(F)F", "has no place to grow"),
         ("C*C", "not bound to one atom"),
         ("*", "not bound to one atom"),
+        ("*c1ccccc1.Cl", "is in 2 pieces: expected one, without a salt"),
     ],
 )
 def test_what_cannot_grow_is_refused(fragment, why):

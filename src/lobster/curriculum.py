@@ -11,8 +11,9 @@ from trl import GRPOConfig
 from lobster.resume import checkpoints
 from lobster.rl_training.diversity import DiversityMemory
 from lobster.rl_training.grpo_trainer import UmeGRPOTrainer
-from lobster.rl_training.guards import RunGuard, ScoreReached
+from lobster.rl_training.guards import RunGuard, ScoreReached, ScoringBudget
 from lobster.rl_training.trainers import check_keywords, chosen, train_ume_grpo
+from lobster.runs.top_sequences import TopSequences
 from lobster.scoring.scorer import scoring_of
 
 logger = logging.getLogger(__name__)
@@ -86,3 +87,5 @@ def _check(stage: Mapping[str, Any]) -> None:
         scoring_of(scoring)
     if (score := stage.get("until_score")) is not None:
         ScoreReached(score)
+    if (budget := stage.get("scoring_budget")) is not None:
+        ScoringBudget(TopSequences(), budget)

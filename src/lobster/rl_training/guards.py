@@ -145,9 +145,15 @@ class RunGuard(TrainerCallback):
 
 
 class ScoringBudget(TrainerCallback):
-    """Ends a run when its budget of distinct scored sequences is spent."""
+    """Ends a run when its budget of distinct scored sequences is spent.
+
+    Raises:
+        ValueError: The budget is no whole number, or below 1.
+    """
 
     def __init__(self, top_sequences: TopSequences, budget: int):
+        if isinstance(budget, bool) or not isinstance(budget, int) or budget < 1:
+            raise ValueError(f"scoring_budget is {budget!r}: expected a whole number, at least 1")
         self.top_sequences, self.budget = top_sequences, budget
 
     def ended(self, state: Any) -> str | None:
@@ -178,7 +184,7 @@ class ScoreReached(TrainerCallback):
     WINDOW = 5
 
     def __init__(self, score: float, reward_name: str = "ume_reward"):
-        if isinstance(score, bool) or not 0 < score <= 1:
+        if isinstance(score, bool) or not isinstance(score, int | float) or not 0 < score <= 1:
             raise ValueError(f"until_score is {score!r}: expected a score in (0, 1]")
         self.score, self.name = score, f"{reward_name}/score"
 

@@ -345,12 +345,18 @@ def _beta(dataset: Any) -> float:
     return max((BETA[modality] for modality in _modalities(dataset)), default=BETA[Modality.SMILES])
 
 
-def chosen(choice: Any, make: Callable[..., Part], name: str) -> Part | None:
-    """Return what was passed, or made of the arguments that were passed; the default one for True, None for False."""
-    if choice is False:
+def chosen(choice: Any, make: type[Part], name: str) -> Part | None:
+    """Return what was passed, or made of the arguments that were passed; the default one for True, None for False.
+
+    Raises:
+        TypeError: It is nothing of these, or has an argument that is unknown.
+    """
+    if choice is False or choice is None:
         return None
-    if choice is not True and not isinstance(choice, Mapping):
+    if isinstance(choice, make):
         return choice
+    if choice is not True and not isinstance(choice, Mapping):
+        raise TypeError(f"{name} is {choice!r:.60}: expected True, False, a {make.__name__} or its arguments")
     arguments = {} if choice is True else dict(choice)
     known = inspect.signature(make).parameters
     for key in arguments.keys() - known.keys():

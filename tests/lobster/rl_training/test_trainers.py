@@ -289,6 +289,21 @@ def test_parts_can_be_described_by_their_arguments(tiny_policy, tiny_ume, prompt
         build(diversity={"bucket": 3})
 
 
+@pytest.mark.parametrize(
+    ("wrong", "error", "said"),
+    [
+        ({"diversity": "x"}, TypeError, "diversity is 'x': expected True, False, a DiversityMemory or its arguments"),
+        ({"guard": 5}, TypeError, "guard is 5: expected True, False, a RunGuard or its arguments"),
+        ({"scoring_budget": "many"}, ValueError, "scoring_budget is 'many': expected a whole number, at least 1"),
+        ({"scoring_budget": 0}, ValueError, "scoring_budget is 0"),
+        ({"until_score": "0.5"}, ValueError, "until_score is '0.5': expected a score in"),
+    ],
+)
+def test_what_cannot_watch_or_end_a_run_is_refused(tiny_policy, tiny_ume, prompts, tmp_path, wrong, error, said):
+    with pytest.raises(error, match=said):
+        create_ume_grpo_trainer(tiny_policy, tiny_ume, prompts, output_dir=tmp_path, **SMALL | wrong)
+
+
 def test_the_plain_reward_has_no_memory(tiny_policy, tiny_ume, prompts, tmp_path):
     trainer = create_ume_grpo_trainer(tiny_policy, tiny_ume, prompts, output_dir=tmp_path, diversity=False, **SMALL)
     assert trainer.ume_reward.diversity is None

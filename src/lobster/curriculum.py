@@ -13,6 +13,7 @@ from lobster.rl_training.diversity import DiversityMemory
 from lobster.rl_training.grpo_trainer import UmeGRPOTrainer
 from lobster.rl_training.guards import RunGuard, ScoreReached, ScoringBudget
 from lobster.rl_training.trainers import check_keywords, chosen, train_ume_grpo
+from lobster.runs.folder import STAGE
 from lobster.runs.top_sequences import TopSequences
 from lobster.scoring.scorer import scoring_of
 
@@ -62,7 +63,7 @@ def train_curriculum(
     memory = chosen(diversity, DiversityMemory, "diversity")
     trainer = None
     for number, stage in enumerate(stages, 1):
-        folder, before = (Path(output_dir) / f"stage-{n}" for n in (number, number - 1))
+        folder, before = (Path(output_dir) / STAGE.format(n) for n in (number, number - 1))
         if resume and (folder / _CARD).is_file():
             logger.warning("stage %d of %d had ended: nothing is trained", number, len(stages))
             if memory is not None and (left := checkpoints(folder)):

@@ -7,6 +7,7 @@ import pytest
 import yaml
 from safetensors.torch import load_file
 
+from lobster.cli.main import main
 from lobster.curriculum import train_curriculum
 from lobster.grpo_command.arguments import parse_run, run_parser
 from lobster.grpo_command.run import train_run
@@ -51,6 +52,10 @@ def test_a_stage_goes_on_from_the_policy_and_the_memory_of_the_one_before(train,
     )
     names = [component["kind"] for stage in (1, 2) for component in read_scoring(folder / f"stage-{stage}")]
     assert names == ["qed", "pseudo_likelihood"]
+    assert main(["report", str(folder)]) == 0
+    page = (folder / "report.html").read_text()
+    assert "stage-1" in page
+    assert "stage-2" in page
 
 
 def read_scoring(folder: Path) -> list[dict]:

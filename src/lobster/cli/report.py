@@ -13,7 +13,7 @@ lobster report runs/demo
 def parser() -> argparse.ArgumentParser:
     """Return the arguments."""
     made = verb_parser("report", "Write one HTML page that shows a run, or compares several.", EXAMPLE)
-    made.add_argument("runs", nargs="+", metavar="RUN", help="folder of a run")
+    made.add_argument("runs", nargs="+", metavar="RUN", help="folder of a run; of one in stages, all of them")
     made.add_argument("--output", help="the file; report.html in the first run's folder by default")
     made.add_argument("--encoder", help="colours tokens by how much they surprise it: a name that ships, a folder, …")
     return made

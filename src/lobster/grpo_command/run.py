@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 from datasets import Dataset
@@ -15,7 +16,7 @@ from lobster.model.policies import find_policy, load_policy_tokenizer
 from lobster.prompts import as_dataset, load_prompts
 from lobster.rl_training.trainers import train_ume_grpo
 from lobster.runs.description import read_run
-from lobster.runs.folder import read_description
+from lobster.runs.folder import STAGE, read_description
 from lobster.scoring.components import resolve_function
 from lobster.yaml_values import parse_value
 
@@ -54,7 +55,7 @@ def train_run(given: dict[str, Any]) -> str:
         train_ume_grpo(**run, resume_from_checkpoint=resume or None)
         return str(run["output_dir"])
     train_curriculum([_passed(stage, modality, {}) for stage in stages], resume=bool(resume), **run)
-    return f"{run['output_dir']}/stage-{len(stages)}"
+    return str(Path(run["output_dir"]) / STAGE.format(len(stages)))
 
 
 def _passed(given: dict[str, Any], modality: str | None, before: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from lobster.constants import Modality
 from lobster.report.charts import bar_chart, curve_chart, histogram_chart
 from lobster.report.run_record import Run, histogram, letters, measured, shares
 from lobster.report.sequence_views import LEVELS, draw_molecule, surprise_levels
-from lobster.runs.folder import REPORT_FILE
+from lobster.runs.folder import REPORT_FILE, stages
 from lobster.sequences.chemistry import murcko_scaffold
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def write_html_report(
     It is one HTML file of 1 to 3 MB that needs no network.
 
     Args:
-        runs: The folder of a run, its ``output_dir``; or several.
+        runs: The folder of a run, its ``output_dir``; or several. That of a run in stages stands for all of them.
         file: Where to; by default ``report.html`` in the (first) run's folder.
         encoder: Colours atoms, residues and bases by how much they surprise it; without one they are not coloured.
 
@@ -71,8 +71,9 @@ def write_html_report(
         missing = next(package for module, package in _NEEDED.items() if not find_spec(module))
         raise ImportError(f"the report needs {missing}: pip install 'lobster-rl[report]'", name=missing)
     folders = [Path(runs)] if isinstance(runs, (str, Path)) else [Path(folder) for folder in runs]
-    loaded = [Run.load(folder, name) for folder, name in zip(folders, _names(folders), strict=True)]
     file = folders[0] / REPORT_FILE if file is None else Path(file)
+    folders = [run for folder in folders for run in stages(folder) or [folder]]
+    loaded = [Run.load(folder, name) for folder, name in zip(folders, _names(folders), strict=True)]
     file.write_text(_render(loaded, encoder), encoding="utf-8")
     return file
 

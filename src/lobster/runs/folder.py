@@ -2,6 +2,7 @@
 
 import json
 import math
+from itertools import count, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ COMPLETIONS = "completions"  # a folder of parquet files: every completion that 
 BEST_FILE = "best_sequences.csv"
 SUMMARY_FILE = "summary.json"
 REPORT_FILE = "report.html"
+STAGE = "stage-{}"  # folder of a stage, which is a run of its own
 
 
 def read_description(file: str | Path) -> dict[str, Any]:
@@ -31,6 +33,12 @@ def read_description(file: str | Path) -> dict[str, Any]:
             f"{file} describes no run: expected a mapping with the arguments of train_ume_grpo in 'arguments'"
         )
     return found
+
+
+def stages(folder: str | Path) -> list[Path]:
+    """Return the folders of a run's stages in their order, those that have begun; none of a run without stages."""
+    found = (Path(folder) / STAGE.format(number) for number in count(1))
+    return list(takewhile(lambda stage: (stage / METRICS_FILE).is_file(), found))
 
 
 def read_metrics(folder: str | Path) -> pd.DataFrame:

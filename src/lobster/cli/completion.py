@@ -2,7 +2,7 @@
 
 import argparse
 
-from lobster.cli.common import quiet, verb_parser
+from lobster.cli.common import importing, verb_parser
 from lobster.cli.main import VERBS, top_parser, verb_module
 
 EXAMPLE = """
@@ -20,8 +20,8 @@ def parser() -> argparse.ArgumentParser:
 def run(words: list[str]) -> None:
     """Print the script."""
     shell = parser().parse_args(words).shell
-    quiet()
-    import shtab
+    with importing():
+        import shtab
 
     whole = top_parser()
     verbs = whole.add_subparsers(dest="verb", parser_class=argparse.ArgumentParser)

@@ -2,7 +2,7 @@
 
 import argparse
 
-from lobster.cli.common import quiet, verb_parser
+from lobster.cli.common import importing, verb_parser
 
 EXAMPLE = "lobster demo"
 
@@ -30,10 +30,10 @@ def run(words: list[str]) -> None:
     """Run the demo."""
     arguments = parser()
     known, rest = arguments.parse_known_args(words)
-    quiet()
-    from lobster.report.demo import run_demo
-    from lobster.rl_training.trainers import check_keywords
-    from lobster.yaml_values import parse_settings
+    with importing():
+        from lobster.report.demo import run_demo
+        from lobster.rl_training.trainers import check_keywords
+        from lobster.yaml_values import parse_settings
 
     try:
         settings = parse_settings(rest)

@@ -4,7 +4,7 @@ import argparse
 import os
 from typing import Any
 
-from lobster.cli.common import quiet, verb_parser
+from lobster.cli.common import importing, verb_parser
 
 EXAMPLE = """
 lobster grpo --example smiles > run.yaml
@@ -35,9 +35,9 @@ def run(words: list[str]) -> None:
             printer.error(f"--example prints a file, and takes nothing beside it: {rest[0]}")
         print(runs[found.example], end="")
         return
-    quiet()
-    from lobster.grpo_command.arguments import parse_run
-    from lobster.grpo_command.run import train_run
+    with importing():
+        from lobster.grpo_command.arguments import parse_run
+        from lobster.grpo_command.run import train_run
 
     folder = train_run(parse_run(parser(), rest))
     if os.environ.get("RANK", "0") == "0":  # of several processes, the first

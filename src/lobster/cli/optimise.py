@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from statistics import fmean
 
-from lobster.cli.common import quiet, verb_parser
+from lobster.cli.common import importing, verb_parser
 
 EXAMPLE = r"""
 printf 'components:\n  - kind: lobster.scoring.guacamol.perindopril_mpo\n' > scoring.yaml
@@ -36,17 +36,16 @@ def parser() -> argparse.ArgumentParser:
 def run(words: list[str]) -> None:
     """Search, and show the best."""
     arguments = parser().parse_args(words)
-    quiet()
-    from tqdm import tqdm
+    with importing():
+        from tqdm import tqdm
 
-    from lobster.optimisation import Result, optimise
-    from lobster.sequences import read_sequences
+        from lobster.model import load_encoder
+        from lobster.optimisation import Result, optimise
+        from lobster.scoring import Scorer
+        from lobster.sequences import read_sequences
 
     oracle = arguments.scoring
     if arguments.encoder:
-        from lobster.model import load_encoder
-        from lobster.scoring import Scorer
-
         oracle = Scorer(load_encoder(arguments.encoder, "SMILES", arguments.device), arguments.scoring)
     with tqdm(total=arguments.budget, unit="call", desc="best ten", delay=1e-3) as bar:  # from the first round on
 

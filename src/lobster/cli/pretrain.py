@@ -2,7 +2,7 @@
 
 import argparse
 
-from lobster.cli.common import quiet, verb_parser
+from lobster.cli.common import importing, verb_parser
 
 EXAMPLE = """
 lobster sample smiles-policy-3M --count 500 --output molecules.txt
@@ -23,7 +23,7 @@ def parser() -> argparse.ArgumentParser:
 def run(words: list[str]) -> None:
     """Train."""
     arguments = parser().parse_args(words)
-    quiet()
-    from lobster.pretraining.__main__ import main
+    with importing():
+        from lobster.pretraining.__main__ import main
 
     main([arguments.command, *arguments.words], prog="lobster pretrain")

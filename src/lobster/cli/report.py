@@ -2,7 +2,7 @@
 
 import argparse
 
-from lobster.cli.common import quiet, verb_parser
+from lobster.cli.common import importing, verb_parser
 
 EXAMPLE = """
 lobster demo --max_steps 5 --samples 64
@@ -22,9 +22,9 @@ def parser() -> argparse.ArgumentParser:
 def run(words: list[str]) -> None:
     """Write the page."""
     given = parser().parse_args(words)
-    quiet()
-    from lobster.model import load_encoder
-    from lobster.report import write_html_report
+    with importing():
+        from lobster.model import load_encoder
+        from lobster.report import write_html_report
 
     encoder = load_encoder(given.encoder).freeze() if given.encoder else None
     print(write_html_report(given.runs, given.output, encoder))

@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from lobster.cli.common import quiet, verb_parser
+from lobster.cli.common import importing, verb_parser
 
 EXAMPLE = "lobster sample smiles-policy-3M --count 10"
 
@@ -42,11 +42,11 @@ def run(words: list[str]) -> None:
         made.error(f"--count is {arguments.count}: expected at least 1")
     if len(fragments) > 2:
         made.error(f"--fragment has {len(fragments)} SMILES: expected one to grow, or two to link")
-    quiet()
-    from lobster.device import resolve_device
-    from lobster.evaluation import fill_in, grow, sample
-    from lobster.model.policies import load_policy
-    from lobster.prompts import linker_prompts
+    with importing():
+        from lobster.device import resolve_device
+        from lobster.evaluation import fill_in, grow, sample
+        from lobster.model.policies import load_policy
+        from lobster.prompts import linker_prompts
 
     model, tokenizer = load_policy(arguments.policy)
     model = model.to(resolve_device(arguments.device))

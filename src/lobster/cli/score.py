@@ -2,7 +2,7 @@
 
 import argparse
 
-from lobster.cli.common import MODALITIES, quiet, verb_parser
+from lobster.cli.common import MODALITIES, importing, verb_parser
 
 EXAMPLE = r"""
 printf 'CC(=O)Oc1ccccc1C(=O)O aspirin\nC1CC broken\n' > molecules.smi
@@ -43,10 +43,10 @@ def parser() -> argparse.ArgumentParser:
 def run(words: list[str]) -> None:
     """Score a file."""
     arguments = parser().parse_args(words)
-    quiet()
-    from lobster.model import load_encoder
-    from lobster.scoring import Scorer
-    from lobster.scoring.files import score_file
+    with importing():
+        from lobster.model import load_encoder
+        from lobster.scoring import Scorer
+        from lobster.scoring.files import score_file
 
     scorer = Scorer(
         load_encoder(arguments.encoder, arguments.modality, arguments.device),

@@ -3,7 +3,7 @@
 import argparse
 from dataclasses import asdict
 
-from lobster.cli.common import MODALITIES, quiet, verb_parser
+from lobster.cli.common import MODALITIES, importing, verb_parser
 
 EXAMPLE = r"""
 lobster serve --port 8000 &
@@ -49,11 +49,11 @@ def parser() -> argparse.ArgumentParser:
 def run(words: list[str]) -> None:
     """Serve."""
     arguments = parser().parse_args(words)
-    quiet()
-    from lobster.model import load_encoder
-    from lobster.scoring import Scorer
-    from lobster.serving.limits import Limits
-    from lobster.serving.server import ScoringServer
+    with importing():
+        from lobster.model import load_encoder
+        from lobster.scoring import Scorer
+        from lobster.serving.limits import Limits
+        from lobster.serving.server import ScoringServer
 
     limits = Limits(**{name: getattr(arguments, name) for name in _LIMITS})
     encoder = load_encoder(arguments.encoder, arguments.modality, arguments.device)

@@ -1,11 +1,13 @@
 """The command itself: verbs, exit statuses, one-line errors, and what is imported."""
 
+import gc
 import subprocess
 import sys
 
 import pytest
 
 import lobster
+from lobster.cli.common import importing
 from lobster.cli.main import VERBS, main, verb_module
 from lobster.shipped import shipped_models
 
@@ -46,6 +48,16 @@ def test_light_verbs_import_nothing_heavy(words):
 def test_each_verb_has_help_with_an_example(verb, capsys):
     text = verb_module(verb).parser().format_help()
     assert f"lobster {verb}" in text.split("example:")[1]
+
+
+def test_garbage_is_not_collected_while_libraries_are_imported_and_is_again_when_that_fails():
+    with importing():
+        collecting = gc.isenabled()
+    assert (collecting, gc.isenabled()) == (False, True)
+    assert gc.get_freeze_count()
+    with pytest.raises(ImportError), importing():
+        raise ImportError
+    assert gc.isenabled()
 
 
 def test_the_version_is_the_librarys(capsys):

@@ -9,13 +9,12 @@ from typing import Any
 
 from lobster.sequences.chemistry import molecule
 
-RADII = (1, 2)
 _ASPIRIN = "CC(=O)Oc1ccccc1C(=O)O"
 _RARE = 1e-5  # share of the molecules of a corpus; what fewer have are mistakes, or what few could make again
 
 
-def atom_environments(smiles: str, radii: tuple[int, ...] = RADII) -> list[list[int]]:
-    """Return the different environments of a molecule's atoms, of each radius that it has; a lone atom has none.
+def atom_environments(smiles: str) -> list[list[int]]:
+    """Return the different environments of a molecule's atoms, of radius 1 and of 2, where it has them; a lone atom has none.
 
     An environment is an atom with all that is within one or two bonds of it (as in Morgan fingerprints: Rogers and Hahn, J. Chem. Inf.
     Model. 50, 2010); an atom is its element, neighbours, hydrogens, charge, aromaticity and smallest ring.
@@ -26,47 +25,61 @@ def atom_environments(smiles: str, radii: tuple[int, ...] = RADII) -> list[list[
     >>> [len(of_radius) for of_radius in atom_environments("CCO")], atom_environments("C")
     ([3, 3], [])
     """
+    mol = molecule(smiles)
+    return [of_radius for of_radius in _environments(mol, _invariants(mol), 2) if of_radius]
+
+
+def _environments(mol: Any, invariants: list[int], largest: int) -> list[list[int]]:
+    """Return the different environments of each radius from 1."""
     from rdkit.Chem import rdFingerprintGenerator
 
-    mol = molecule(smiles)
     output = rdFingerprintGenerator.AdditionalOutput()
     output.AllocateBitInfoMap()
-    _generator().GetSparseCountFingerprint(mol, customAtomInvariants=_invariants(mol), additionalOutput=output)
-    found: dict[int, list[int]] = {radius: [] for radius in radii}
+    of_32_bits = [number & 0xFFFFFFFF for number in invariants]
+    _generator(largest).GetSparseCountFingerprint(mol, customAtomInvariants=of_32_bits, additionalOutput=output)
+    found: list[list[int]] = [[] for _ in range(largest)]
     for environment, places in output.GetBitInfoMap().items():
-        for radius in {radius for _, radius in places} & found.keys():
-            found[radius].append(environment)
-    return [of_radius for of_radius in found.values() if of_radius]
+        for radius in {radius for _, radius in places} - {0}:
+            found[radius - 1].append(environment)
+    return found
 
 
 def _invariants(mol: Any) -> list[int]:
-    """Return a number below 2^32 for what each atom is: 3 bits for a ring's size from 3 to 9, 0 for none, and so on."""
+    """Return a number of 24 bits for what each atom is."""
     rings = mol.GetRingInfo()
     return [
-        (
-            ((((a.GetAtomicNum() << 4) | a.GetDegree()) << 4 | a.GetTotalNumHs()) << 5 | a.GetFormalCharge() + 16) << 4
-            | a.GetIsAromatic() << 3
-            | max(0, min(rings.MinAtomRingSize(a.GetIdx()), 9) - 2)
-        )
-        & 0xFFFFFFFF
+        ((((a.GetAtomicNum() << 4) | a.GetDegree()) << 4 | a.GetTotalNumHs()) << 5 | a.GetFormalCharge() + 16) << 4
+        | a.GetIsAromatic() << 3
+        | _ring(rings.MinAtomRingSize(a.GetIdx()))
         for a in mol.GetAtoms()
     ]
 
 
+def _ring(size: int = 0) -> int:
+    """Return 3 bits for a ring's size: 1 to 7 for 3 to 9 and more, 0 for none."""
+    return max(0, min(size, 9) - 2)
+
+
 @cache
-def _generator() -> Any:
+def _generator(radius: int) -> Any:
     from rdkit.Chem import rdFingerprintGenerator
 
-    return rdFingerprintGenerator.GetMorganGenerator(radius=max(RADII), includeRedundantEnvironments=True)
+    return rdFingerprintGenerator.GetMorganGenerator(radius=radius, includeRedundantEnvironments=True)
 
 
 def neighbourhoods(smiles: str) -> set[int]:
-    """Return the environments of radius 1.
+    """Return the environments of radius 1; what an atom is includes its second smallest ring here.
+
+    So a benzene whose ring is bridged, which is flat on paper alone, is told from a fused one.
 
     >>> neighbourhoods("OCC") == neighbourhoods("CCO")
     True
     """
-    return set(chain.from_iterable(atom_environments(smiles, (1,))))
+    mol = molecule(smiles)
+    rings = mol.GetRingInfo()
+    second = [sorted(rings.AtomRingSizes(index))[1:2] for index in range(mol.GetNumAtoms())]
+    invariants = [number << 3 | _ring(*size) for number, size in zip(_invariants(mol), second, strict=True)]
+    return set(*_environments(mol, invariants, 1))
 
 
 @cache

@@ -24,6 +24,7 @@ def test_real_molecules_are_known(held_out):
         *("C1=CC#CC=C1", "CN(C)F", "CNCl", "COOC", "CSF", "CCOOCC", "CC(=O)OF", "C=C=N", "FC(F)(F)N(F)C"),
         *("CC(O)(N)C", "CC(O)NC", "OC(O)C", "NN(N)N", "CN(C)N(C)N(C)C", "c1ccccc1N(O)O", "SSSSC"),
         *("CC1=CC1C", "C1NN1", "CC1C(=O)N1C", "C1CC2=CC1CC2"),
+        *("c1cc2cc(c1)-c1ccccc1-2", "c1ccc2c(c1)-c1cc-2ccc1", "c1cc2cc(c1)CC2", "c1cc2cc(n1)CC2", "c1cc2ccc1CC2"),
     ],
 )
 def test_what_is_not_made_is_not_known(smiles):

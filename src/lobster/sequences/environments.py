@@ -68,9 +68,9 @@ def _generator(radius: int) -> Any:
 
 
 def neighbourhoods(smiles: str) -> set[int]:
-    """Return the environments of radius 1; what an atom is includes its second smallest ring here.
+    """Return the environments of radius 1; here an atom is its second smallest ring, too.
 
-    So a benzene whose ring is bridged, which is flat on paper alone, is told from a fused one.
+    That tells a benzene with a short bridge, which would not be flat, from a fused one.
 
     >>> neighbourhoods("OCC") == neighbourhoods("CCO")
     True

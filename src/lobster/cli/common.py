@@ -32,9 +32,9 @@ def verb_parser(verb: str, what: str, example: str, **more: Any) -> argparse.Arg
 
 @contextmanager
 def importing() -> Iterator[None]:
-    """Import large libraries with the garbage collector off; afterwards they do not say what is of no use on a command line.
+    """Import large libraries, quiet from then on, with the garbage collector off.
 
-    They make a million objects, which stay. To look through those again and again is a fourth of the time that imports take.
+    They make a million objects, which stay: to look through those again and again is a fourth of the time that imports take.
     """
     gc.disable()
     try:
@@ -43,7 +43,7 @@ def importing() -> Iterator[None]:
         silence_libraries()
         yield
     finally:
-        if not gc.get_freeze_count():
+        if not gc.get_freeze_count():  # once a process: what is garbage by then stays, too
             gc.freeze()
         gc.enable()
 

@@ -25,18 +25,18 @@ def atom_environments(smiles: str) -> list[list[int]]:
     >>> [len(of_radius) for of_radius in atom_environments("CCO")], atom_environments("C")
     ([3, 3], [])
     """
-    mol = molecule(smiles)
-    return [of_radius for of_radius in _environments(mol, _invariants(mol), 2) if of_radius]
+    return [of_radius for of_radius in _environments(smiles, largest=2, rings=1) if of_radius]
 
 
-def _environments(mol: Any, invariants: list[int], largest: int) -> list[list[int]]:
-    """Return the different environments of each radius from 1."""
+def _environments(smiles: str, largest: int, rings: int) -> list[list[int]]:
+    """Return the different environments of each radius from 1, of atoms that are told apart by so many rings."""
     from rdkit.Chem import rdFingerprintGenerator
 
+    mol = molecule(smiles)
     output = rdFingerprintGenerator.AdditionalOutput()
     output.AllocateBitInfoMap()
-    of_32_bits = [number & 0xFFFFFFFF for number in invariants]
-    _generator(largest).GetSparseCountFingerprint(mol, customAtomInvariants=of_32_bits, additionalOutput=output)
+    invariants = _invariants(mol, rings)
+    _generator(largest).GetSparseCountFingerprint(mol, customAtomInvariants=invariants, additionalOutput=output)
     found: list[list[int]] = [[] for _ in range(largest)]
     for environment, places in output.GetBitInfoMap().items():
         for radius in {radius for _, radius in places} - {0}:
@@ -44,20 +44,17 @@ def _environments(mol: Any, invariants: list[int], largest: int) -> list[list[in
     return found
 
 
-def _invariants(mol: Any) -> list[int]:
-    """Return a number of 24 bits for what each atom is."""
-    rings = mol.GetRingInfo()
-    return [
-        ((((a.GetAtomicNum() << 4) | a.GetDegree()) << 4 | a.GetTotalNumHs()) << 5 | a.GetFormalCharge() + 16) << 4
-        | a.GetIsAromatic() << 3
-        | _ring(rings.MinAtomRingSize(a.GetIdx()))
-        for a in mol.GetAtoms()
-    ]
-
-
-def _ring(size: int = 0) -> int:
-    """Return 3 bits for a ring's size: 1 to 7 for 3 to 9 and more, 0 for none."""
-    return max(0, min(size, 9) - 2)
+def _invariants(mol: Any, rings: int) -> list[int]:
+    """Return a number below 2^32 for what each atom is: 3 bits for each of its smallest rings, from 3 to 9 atoms, 0 for none."""
+    found = []
+    for a in mol.GetAtoms():
+        number = (((a.GetAtomicNum() << 4) | a.GetDegree()) << 4 | a.GetTotalNumHs()) << 5 | a.GetFormalCharge() + 16
+        number = number << 1 | a.GetIsAromatic()
+        sizes = sorted(mol.GetRingInfo().AtomRingSizes(a.GetIdx()))
+        for size in [*sizes, *[0] * rings][:rings]:
+            number = number << 3 | max(0, min(size, 9) - 2)
+        found.append(number & 0xFFFFFFFF)
+    return found
 
 
 @cache
@@ -68,18 +65,14 @@ def _generator(radius: int) -> Any:
 
 
 def neighbourhoods(smiles: str) -> set[int]:
-    """Return the environments of radius 1; here an atom is its second smallest ring, too.
+    """Return the environments of radius 1; here what an atom is includes its second smallest ring.
 
     That tells a benzene with a short bridge, which would not be flat, from a fused one.
 
     >>> neighbourhoods("OCC") == neighbourhoods("CCO")
     True
     """
-    mol = molecule(smiles)
-    rings = mol.GetRingInfo()
-    second = [sorted(rings.AtomRingSizes(index))[1:2] for index in range(mol.GetNumAtoms())]
-    invariants = [number << 3 | _ring(*size) for number, size in zip(_invariants(mol), second, strict=True)]
-    return set(*_environments(mol, invariants, 1))
+    return set(*_environments(smiles, largest=1, rings=2))
 
 
 @cache

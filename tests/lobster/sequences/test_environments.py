@@ -53,6 +53,6 @@ def test_the_environments_of_a_corpus_are_printed(tmp_path, capsys):
 
 
 def test_an_rdkit_that_numbers_them_otherwise_is_told(monkeypatch):
-    monkeypatch.setattr(environments, "_invariants", lambda mol: [7] * mol.GetNumAtoms())
+    monkeypatch.setattr(environments, "_invariants", lambda mol, rings: [7] * mol.GetNumAtoms())
     with pytest.raises(RuntimeError, match="numbers atom environments otherwise"):
         real_neighbourhoods.__wrapped__()

@@ -4,7 +4,7 @@ How the set-up differs from TRL's defaults, and why (measurements: `docs/reward_
 
 1. ``scale_rewards="none"``: with rewards scaled within a group, a constant factor cancels and the reward temperature would
    mean nothing.
-2. ``beta`` is 1, and 4 where the data set's column `modality` has proteins or nucleotides, whose composition the same pull moves
+2. ``beta`` is 0.5, and 4 where the data set's column `modality` has proteins or nucleotides, whose composition the same pull moves
    further: the policy is anchored to where it started; without an anchor a likelihood reward ends in one molecule.
 3. What is no longer new pays less (`DiversityMemory`): each molecule pays once, and less as more like it come;
    ``diversity=False`` turns that off.
@@ -42,7 +42,7 @@ from lobster.prompts.checks import check_dataset, check_prompts
 from lobster.prompts.data_sets import as_dataset
 from lobster.quiet import quiet_libraries
 from lobster.resume import check_output_dir, checkpoint_to_resume, told_when_full
-from lobster.rl_training.batches import check_batches
+from lobster.rl_training.batches import check_batches, check_bounds
 from lobster.rl_training.checked_rewards import checked
 from lobster.rl_training.diversity import DiversityMemory
 from lobster.rl_training.grpo_trainer import UmeGRPOTrainer
@@ -105,7 +105,7 @@ def create_ume_grpo_trainer(
             PEFT model, is trained on.
         ume_model: The encoder (`load_encoder`).
         train_dataset: Prompts in a column `prompt`; a column `modality` says what each completion must be. A data set, a
-            stream, a pandas DataFrame, or a list or Series of prompts.
+            stream, a pandas DataFrame, or a list or Series of prompts. A lone prompt begins all that is written.
         eval_dataset: Prompts to evaluate on; or several such by name.
         output_dir: Where checkpoints and the policy go. It must not hold another run.
         reward_temperature: What the score is divided by; lower pushes harder. One number, or a mapping with one for
@@ -160,7 +160,8 @@ def create_ume_grpo_trainer(
         settings.setdefault("per_device_eval_batch_size", group)  # whole groups, whatever their size
     for name, part in data.items():
         check_dataset(part, name, include_prompt)
-    check_batches(settings, train_dataset)
+    check_bounds(settings)
+    train_dataset = check_batches(settings, train_dataset)
     settings.setdefault("beta", _beta(train_dataset))
     args: Any = GRPOConfig(output_dir=str(output_dir), **settings)
     model, tokenizer = policy_to_train(
@@ -267,6 +268,27 @@ def train_ume_grpo(
     """
     start = checkpoint_to_resume(output_dir, resume_from_checkpoint)
     check_output_dir(output_dir, start, trainer.get("overwrite_output_dir", False))
+    built = prepare_ume_grpo(
+        model_path, ume_model_path, train_dataset, eval_dataset, output_dir=output_dir, device=device, **trainer
+    )
+    train_in_view(built, resume_from_checkpoint, html_report)
+    with told_when_full(output_dir):
+        built.save_model(str(output_dir))
+        built.create_model_card()
+        if html_report:
+            _write_html_report(built)
+    return built
+
+
+def prepare_ume_grpo(
+    model_path: str | Path | PreTrainedModel,
+    ume_model_path: str | Path | Encoder,
+    train_dataset: Any,
+    eval_dataset: Any = None,
+    device: str | torch.device = "cuda",
+    **trainer: Any,
+) -> UmeGRPOTrainer:
+    """Load what `train_ume_grpo` trains with, and return the trainer; the arguments are its own."""
     resolved = resolve_device(device)
     if resolved.type == "cpu":
         trainer.setdefault("use_cpu", True)
@@ -276,14 +298,7 @@ def train_ume_grpo(
     else:  # one whose vocabulary could write several modalities reads that of the completions
         asked = _modalities(train_dataset)
         ume = load_encoder(ume_model_path, asked[0] if len(asked) == 1 else None, resolved)
-    built = create_ume_grpo_trainer(model_path, ume.to(resolved), train_dataset, eval_dataset, output_dir, **trainer)
-    train_in_view(built, resume_from_checkpoint, html_report)
-    with told_when_full(output_dir):
-        built.save_model(str(output_dir))
-        built.create_model_card()
-        if html_report:
-            _write_html_report(built)
-    return built
+    return create_ume_grpo_trainer(model_path, ume.to(resolved), train_dataset, eval_dataset, **trainer)
 
 
 def train_in_view(

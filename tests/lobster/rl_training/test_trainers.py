@@ -116,16 +116,32 @@ def test_an_unknown_keyword_is_named_with_the_nearest_real_one(tiny_policy, tiny
     [
         ({"text": ["a"] * 8}, r"no column 'prompt', only \['text'\]"),
         ({"prompt": []}, "is empty"),
-        ({"prompt": [""]}, "has 1 prompts, a generation batch of 16 with num_generations=8 needs 2: .* to 16"),
+        ({"prompt": [""] * 3}, "has 3 prompts, a generation batch of 32 with num_generations=8 needs 4: .* to 16"),
         ({"prompt": [""] * 8, "modality": ["lipid"] * 8}, "expected one of SMILES"),
         ({"prompt": [""] * 8, "completions": [""] * 8}, "'completions', which TRL uses itself"),
         ({"prompt": [""] * 8, "suffix": ["C"] * 8}, "column 'suffix', .*: pass include_prompt=True, or rename_column"),
     ],
 )
 def test_a_data_set_that_does_not_fit_is_explained(tiny_policy, tiny_ume, columns, message):
-    settings = SMALL | {"per_device_train_batch_size": 16}
+    settings = SMALL | {"per_device_train_batch_size": 32}
     with pytest.raises(ValueError, match=message):
         create_ume_grpo_trainer(tiny_policy, tiny_ume, Dataset.from_dict(columns), **settings)
+
+
+def test_a_lone_prompt_begins_every_group(tiny_policy, tiny_ume, tmp_path):
+    settings = SMALL | {"per_device_train_batch_size": 32, "max_steps": 1}
+    trainer = create_ume_grpo_trainer(tiny_policy, tiny_ume, ["C"], output_dir=tmp_path, **settings)
+    trainer.train()
+    assert read_completions(tmp_path)["prompt"].tolist() == ["C"] * 32
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"temperature": -1.0}, {"top_p": 3}, {"beta": -0.1}, {"beta": float("nan")}, {"max_completion_length": 0}],
+)
+def test_a_number_that_cannot_train_is_refused(tiny_policy, tiny_ume, prompts, wrong):
+    with pytest.raises(ValueError, match=rf"{next(iter(wrong))} is .*: expected a number"):
+        create_ume_grpo_trainer(tiny_policy, tiny_ume, prompts, **SMALL | wrong)
 
 
 def test_batches_that_do_not_divide_are_explained(tiny_policy, tiny_ume, prompts):

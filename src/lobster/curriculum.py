@@ -3,24 +3,25 @@
 import logging
 from collections.abc import Mapping, Sequence
 from inspect import signature
+from itertools import takewhile
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from trl import GRPOConfig
 
-from lobster.resume import checkpoints
+from lobster.resume import check_output_dir, checkpoints
+from lobster.rl_training.batches import check_bounds
 from lobster.rl_training.diversity import DiversityMemory
 from lobster.rl_training.grpo_trainer import UmeGRPOTrainer
-from lobster.rl_training.guards import RunGuard, ScoreReached, ScoringBudget
-from lobster.rl_training.trainers import check_keywords, chosen, train_ume_grpo
+from lobster.rl_training.trainers import chosen, prepare_ume_grpo, train_ume_grpo
 from lobster.runs.folder import STAGE
-from lobster.runs.top_sequences import TopSequences
-from lobster.scoring.scorer import scoring_of
 
 logger = logging.getLogger(__name__)
 
 _CARD = "README.md"  # what a run writes last of all that another can start from
 _TAKEN_OVER = ("model_path", "diversity", "output_dir")
+_REHEARSAL = {"beta": 0.0, "use_vllm": False, "push_to_hub": False, "callbacks": None}  # what costs, or is seen outside
 
 
 def train_curriculum(
@@ -54,39 +55,44 @@ def train_curriculum(
     """
     if not stages:
         raise ValueError("stages is empty: expected a list of the arguments that each stage has for itself")
+    memory = chosen(diversity, DiversityMemory, "diversity")
+    runs: list[dict[str, Any]] = []
     for number, stage in enumerate(stages, 1):
         if taken := [name for name in _TAKEN_OVER if name in stage and (number > 1 or name != "model_path")]:
             raise ValueError(
                 f"stage {number} has {taken[0]} for itself, which all take over: say it once, for the first"
             )
-        _check(common | dict(stage))
-    memory = chosen(diversity, DiversityMemory, "diversity")
-    trainer = None
-    for number, stage in enumerate(stages, 1):
-        folder, before = (Path(output_dir) / STAGE.format(n) for n in (number, number - 1))
-        if resume and (folder / _CARD).is_file():
-            logger.warning("stage %d of %d had ended: nothing is trained", number, len(stages))
-            if memory is not None and (left := checkpoints(folder)):
-                memory.load(next(iter(left.values())))  # the last one's
-            continue
         own = common | dict(stage) | {"diversity": False if memory is None else memory}
         own["seed"] = own.get("seed", GRPOConfig.seed) + number - 1  # or all would begin with the same draws
-        if number > 1:
-            own["model_path"] = str(before)
+        if runs:
+            own["model_path"] = str(runs[-1]["output_dir"])
             own.pop("peft_config", None)  # the adapter of the stage before is trained on
-        going_on = resume and bool(checkpoints(folder))
-        trainer = train_ume_grpo(**own, output_dir=folder, resume_from_checkpoint=going_on)
+        runs.append(own | {"output_dir": Path(output_dir) / STAGE.format(number)})
+    signature(train_ume_grpo).bind(**runs[0])  # a TypeError where an argument is missing
+    ended = list(takewhile(lambda run: resume and (run["output_dir"] / _CARD).is_file(), runs))
+    for number, run in enumerate(ended, 1):
+        logger.warning("stage %d of %d had ended: nothing is trained", number, len(stages))
+        if memory is not None and (found := checkpoints(run["output_dir"])):
+            memory.load(next(iter(found.values())))  # the last one's
+    left = runs[len(ended) :]
+    for number, run in enumerate(left[1:], len(ended) + 2):
+        _rehearse(run | {"model_path": left[0]["model_path"]}, resume, number)
+    trainer = None
+    for run in left:
+        trainer = train_ume_grpo(**run, resume_from_checkpoint=resume and bool(checkpoints(run["output_dir"])))
         trainer.accelerator.wait_for_everyone()  # until the first process has saved what all go on from
     return trainer
 
 
-def _check(stage: Mapping[str, Any]) -> None:
-    """Find what is wrong with a stage as far as it takes no model, before those in front of it are trained for hours."""
-    check_keywords({name: value for name, value in stage.items() if name not in signature(train_ume_grpo).parameters})
-    chosen(stage.get("guard", True), RunGuard, "guard")
-    if (scoring := stage.get("scoring")) is not None:
-        scoring_of(scoring)
-    if (score := stage.get("until_score")) is not None:
-        ScoreReached(score)
-    if (budget := stage.get("scoring_budget")) is not None:
-        ScoringBudget(TopSequences(), budget)
+def _rehearse(run: Mapping[str, Any], resume: bool, number: int) -> None:
+    """Build a stage's trainer and drop it: what is wrong is said before those in front of it have been trained for hours."""
+    arguments = {name: value for name, value in run.items() if name != "html_report"}
+    try:
+        check_bounds(run)
+        with TemporaryDirectory() as folder:
+            prepare_ume_grpo(**arguments | _REHEARSAL | {"output_dir": folder})
+        if not resume:
+            check_output_dir(run["output_dir"], overwrite=run.get("overwrite_output_dir", False))
+    except (TypeError, ValueError) as error:
+        error.args = (f"stage {number}: {error}",)
+        raise

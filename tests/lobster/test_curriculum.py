@@ -104,6 +104,13 @@ def test_what_is_taken_over_cannot_be_a_stages_own(train):
         ({"until_score": 2}, ValueError, "expected a score in"),
         ({"guard": {"kll": 1}}, TypeError, "guard: key 'kll' is unknown"),
         ({"leaning_rate": 1e-4}, TypeError, "unknown parameter 'leaning_rate'"),
+        ({"num_generations": 3}, ValueError, "stage 2: a generation batch of 4 completions"),
+        ({"reference": "nowhere.smi"}, FileNotFoundError, "nowhere.smi"),
+        ({"reward_temperature": 0}, ValueError, "expected a positive number"),
+        ({"temperature": -1.0}, ValueError, "temperature is -1.0: expected a number above 0"),
+        ({"top_p": 3}, ValueError, "top_p is 3: expected a number above 0, at most 1"),
+        ({"beta": -1}, ValueError, "beta is -1: expected a number of at least 0"),
+        ({"train_dataset": [3]}, ValueError, "the prompt of row 0 is 3"),
     ],
 )
 def test_what_is_wrong_with_a_later_stage_is_said_before_the_first(train, tmp_path, wrong, error, said):

@@ -2,12 +2,13 @@
 
     python benchmarks/pmo.py --output runs/pmo                             # the 20 that need RDKit alone, 10,000 calls each
     python benchmarks/pmo.py --output runs/pmo --seeds 0 1 2 --processes 16    # the same command goes on with what was stopped
+    python benchmarks/pmo.py --table benchmarks/pmo.jsonl                      # what was measured here, as in docs/pmo.md
 
 Protocol: Gao et al., "Sample Efficiency Matters: A Benchmark for Practical Molecular Optimization", NeurIPS 2022; every 100 calls
 the mean of the ten best so far, by trapezoids. Beside the published figures (means of runs with several seeds) it measures what
 was found: the share of the hundred best that has no structural alert (PAINS, BRENK) and a synthetic accessibility of at most 4.5.
 The other three ask classifiers that PyTDC downloads: `--tdc PYTHON FOLDER` where you have them (`tdc_classifiers.py` says what they
-need). Prints JSON a task, then the table.
+need). Prints JSON a task, then the table; the lines of several runs make one table with `--table`.
 """
 
 import argparse
@@ -17,7 +18,7 @@ import shlex
 import time
 from functools import partial
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, stdev
 
 import torch
 
@@ -61,7 +62,9 @@ CLASSIFIERS = "drd2", "gsk3b", "jnk3"
 def main() -> None:
     """Run the tasks, and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", required=True, help="folder for a search a task and seed")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--output", help="folder for a search a task and seed")
+    what.add_argument("--table", nargs="+", type=Path, metavar="FILE", help="print the table of lines printed before")
     parser.add_argument("--tasks", nargs="+", choices=list(PUBLISHED), metavar="TASK")
     parser.add_argument(
         "--tdc", nargs=2, default=[], metavar=("PYTHON", "FOLDER"), help="TDC's classifiers, and what runs them"
@@ -73,6 +76,10 @@ def main() -> None:
         "--processes", type=int, default=1, help="searches at a time, a thread each where more than one"
     )
     arguments = parser.parse_args()
+    if arguments.table:
+        lines = [line for file in arguments.table for line in file.read_text().splitlines()]
+        print(table([json.loads(line) for line in lines if line.startswith("{")]))
+        return
     tasks = arguments.tasks or [task for task in PUBLISHED if arguments.tdc or task not in CLASSIFIERS]
     if not arguments.tdc and (unknown := sorted(set(tasks) & set(CLASSIFIERS))):
         parser.error(f"{', '.join(unknown)} are asked of TDC's classifiers: pass --tdc PYTHON FOLDER")
@@ -124,16 +131,28 @@ def measure(job: tuple[str, int], folder: Path, budget: int, policy: str, tdc: l
 
 
 def table(rows: list[dict]) -> str:
-    """Return the figures beside the published ones, in Markdown; those of several seeds by their mean."""
-    figures = ("auc_top10", "top10", "no_alerts", "accessible", "cpu_seconds")
-    lines = ["| task | REINVENT | Genetic GFN | " + " | ".join(figures) + " |", "|---" * (len(figures) + 3) + "|"]
+    """Return the figures beside the published ones, in Markdown: means over the seeds, the area with its standard deviation."""
+    lines = ["| task | REINVENT | Genetic GFN | lobster | seeds | ten best | no alerts | SA ≤ 4.5 |", "|" + " -- |" * 8]
     sums = [0.0, 0.0, 0.0]
-    for task in (task for task in PUBLISHED if any(row["task"] == task for row in rows)):
-        means = [fmean(row[figure] for row in rows if row["task"] == task) for figure in figures]
-        sums = [total + value for total, value in zip(sums, (*PUBLISHED[task], means[0]), strict=True)]
-        shown = [f"{value:.3f}" for value in (*PUBLISHED[task], *means[:2])]
-        lines.append(f"| {task} | " + " | ".join([*shown, *(f"{value:.3g}" for value in means[2:])]) + " |")
-    return "\n".join([*lines, "| sum | " + " | ".join(f"{total:.3f}" for total in sums) + " | | | | |"])
+    for task in PUBLISHED:
+        if not (found := [row for row in rows if row["task"] == task]):
+            continue
+        areas, ten, quiet, easy = (
+            [row[name] for row in found] for name in ("auc_top10", "top10", "no_alerts", "accessible")
+        )
+        figures = [*PUBLISHED[task], fmean(areas)]
+        sums = [total + figure for total, figure in zip(sums, figures, strict=True)]
+        shown = _best_bold(figures, 3)
+        if len(areas) > 1:
+            shown[-1] += f" ± {stdev(areas):.3f}"
+        rest = [str(len(found)), f"{fmean(ten):.3f}", f"{100 * fmean(quiet):.0f} %", f"{100 * fmean(easy):.0f} %"]
+        lines.append(f"| {task} | {' | '.join([*shown, *rest])} |")
+    return "\n".join([*lines, f"| sum | {' | '.join(_best_bold(sums, 2))} | | | | |"])
+
+
+def _best_bold(figures: list[float], digits: int) -> list[str]:
+    shown = [f"{figure:.{digits}f}" for figure in figures]
+    return [f"**{one}**" if one == max(shown) else one for one in shown]
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 """A run in stages, each with a score of its own: from what is easily reached to what is wanted."""
 
 import logging
+import os
+import shutil
 from collections.abc import Mapping, Sequence
 from inspect import signature
 from itertools import takewhile
@@ -10,18 +12,18 @@ from typing import Any
 
 from trl import GRPOConfig
 
-from lobster.resume import check_output_dir, checkpoints
+from lobster.resume import check_output_dir, checkpoints, foreign_checkpoints
 from lobster.rl_training.batches import check_bounds
 from lobster.rl_training.diversity import DiversityMemory
 from lobster.rl_training.grpo_trainer import UmeGRPOTrainer
 from lobster.rl_training.trainers import chosen, prepare_ume_grpo, train_ume_grpo
-from lobster.runs.folder import STAGE
+from lobster.runs.folder import STAGE, STAGE_END
 
 logger = logging.getLogger(__name__)
 
-_CARD = "README.md"  # what a run writes last of all that another can start from
 _TAKEN_OVER = ("model_path", "diversity", "output_dir")
-_REHEARSAL = {"beta": 0.0, "use_vllm": False, "push_to_hub": False, "callbacks": None}  # what costs, or is seen outside
+# Without what costs, changes a model in memory, or is seen outside.
+_REHEARSAL = {"beta": 0.0, "use_vllm": False, "push_to_hub": False, "callbacks": None, "peft_config": None}
 
 
 def train_curriculum(
@@ -69,19 +71,41 @@ def train_curriculum(
             own.pop("peft_config", None)  # the adapter of the stage before is trained on
         runs.append(own | {"output_dir": Path(output_dir) / STAGE.format(number)})
     signature(train_ume_grpo).bind(**runs[0])  # a TypeError where an argument is missing
-    ended = list(takewhile(lambda run: resume and (run["output_dir"] / _CARD).is_file(), runs))
-    for number, run in enumerate(ended, 1):
+    for run in runs:
+        if run.get("overwrite_output_dir") and not resume and os.environ.get("RANK", "0") == "0":
+            for old in (run["output_dir"] / STAGE_END, *foreign_checkpoints(run["output_dir"], None)):
+                shutil.rmtree(old, ignore_errors=True)
+    ended = list(takewhile(lambda run: resume and (run["output_dir"] / STAGE_END).is_dir(), runs))
+    for number in range(1, len(ended) + 1):
         logger.warning("stage %d of %d had ended: nothing is trained", number, len(stages))
-        if memory is not None and (found := checkpoints(run["output_dir"])):
-            memory.load(next(iter(found.values())))  # the last one's
+    if ended and memory is not None:
+        memory.load(ended[-1]["output_dir"] / STAGE_END)
     left = runs[len(ended) :]
-    for number, run in enumerate(left[1:], len(ended) + 2):
-        _rehearse(run | {"model_path": left[0]["model_path"]}, resume, number)
+    for number, run in enumerate(left, len(ended) + 1):
+        if len(left) > 1:
+            _rehearse(run | {"model_path": left[0]["model_path"]}, resume, number)
     trainer = None
-    for run in left:
-        trainer = train_ume_grpo(**run, resume_from_checkpoint=resume and bool(checkpoints(run["output_dir"])))
+    for number, run in enumerate(left, len(ended) + 1):
+        folder = run["output_dir"]
+        if number > 1 and memory is not None:
+            memory.begin_with = str((runs[number - 2]["output_dir"] / STAGE_END).resolve())
+        going_on = resume and bool(checkpoints(folder))
+        if resume and not going_on:  # what lies there is the beginning of this stage
+            run["overwrite_output_dir"] = True
+        trainer = train_ume_grpo(**run, resume_from_checkpoint=going_on)
+        if trainer.is_world_process_zero():
+            _end(folder, memory)
         trainer.accelerator.wait_for_everyone()  # until the first process has saved what all go on from
     return trainer
+
+
+def _end(folder: Path, memory: DiversityMemory | None) -> None:
+    """Leave the memory to the next stage, last of all that a stage leaves: by it is known that it has ended."""
+    new = folder / f"{STAGE_END}.new"
+    new.mkdir(exist_ok=True)
+    if memory is not None:
+        memory.save(new)
+    new.rename(folder / STAGE_END)
 
 
 def _rehearse(run: Mapping[str, Any], resume: bool, number: int) -> None:
@@ -91,7 +115,7 @@ def _rehearse(run: Mapping[str, Any], resume: bool, number: int) -> None:
         check_bounds(run)
         with TemporaryDirectory() as folder:
             prepare_ume_grpo(**arguments | _REHEARSAL | {"output_dir": folder})
-        if not resume:
+        if not resume and run["output_dir"].exists():
             check_output_dir(run["output_dir"], overwrite=run.get("overwrite_output_dir", False))
     except (TypeError, ValueError) as error:
         error.args = (f"stage {number}: {error}",)

@@ -6,13 +6,15 @@ from pathlib import Path
 import pytest
 import yaml
 from safetensors.torch import load_file
+from transformers import TrainerCallback
 
 from lobster.cli.main import main
 from lobster.curriculum import train_curriculum
 from lobster.grpo_command.arguments import parse_run, run_parser
 from lobster.grpo_command.run import train_run
 from lobster.resume import SETTINGS_FILE
-from lobster.runs.folder import read_metrics
+from lobster.rl_training import read_run, train_ume_grpo
+from lobster.runs.folder import STAGE_END, read_metrics
 from lobster.scoring import ScoringError
 
 COMMON = {
@@ -62,18 +64,56 @@ def read_scoring(folder: Path) -> list[dict]:
     return yaml.safe_load((folder / "run.yaml").read_text())["arguments"]["scoring"]["components"]
 
 
-@pytest.mark.parametrize("left", ["the first stage alone", "a checkpoint of the second"])
-def test_resumed_stages_end_as_unbroken_ones(left, train):
-    unbroken = train("unbroken", STAGES)
-    broken = train("broken", STAGES if left.endswith("second") else STAGES[:1])
-    if left.endswith("second"):  # as a kill in its last step leaves it
-        for file in [*(broken / "stage-2").glob("*.*")]:
-            file.unlink()
-    train("broken", STAGES, resume=True)
-    ends = [load_file(folder / "stage-2/model.safetensors") for folder in (unbroken, broken)]
-    assert all((ends[0][name] == ends[1][name]).all() for name in ends[0])
-    memories = [remembered(folder / "stage-2/checkpoint-2") for folder in (unbroken, broken)]
-    assert memories[0] == memories[1]
+class Dies(TrainerCallback):
+    """Ends a run as a kill does, in the middle of its third step."""
+
+    def on_substep_end(self, args, state, control, **kwargs):
+        self.on_step_end(args, state, control)
+
+    def on_step_end(self, args, state, control, **kwargs):
+        if state.global_step == 3:
+            raise SystemError
+
+
+def both_ends(*folders: Path) -> None:
+    """Check that two runs have left the same policy and the same memory."""
+    one, other = (load_file(folder / "stage-2/model.safetensors") for folder in folders)
+    assert all((one[name] == other[name]).all() for name in one)
+    assert len({frozenset(remembered(folder / "stage-2" / STAGE_END)) for folder in folders}) == 1
+
+
+@pytest.mark.parametrize("broken", [0, 1])
+def test_stages_that_were_killed_end_as_unbroken_ones(broken, train, capsys):
+    stages = [{"max_steps": 4, "scoring": "qed"}, {"max_steps": 4, "scoring": "pseudo_likelihood"}]
+    unbroken = train("unbroken", stages)
+    with pytest.raises(SystemError):
+        train("broken", [stage | {"callbacks": [Dies()]} if n == broken else stage for n, stage in enumerate(stages)])
+    assert main(["doctor", str(unbroken.parent / "broken")]) == 0
+    assert f"can be resumed: {broken + 1} stages have begun, {broken} have ended" in capsys.readouterr().out
+    both_ends(unbroken, train("broken", stages, resume=True))
+
+
+def test_an_ended_stage_leaves_its_memory_without_a_checkpoint(train):
+    stages = [{"scoring": "complexity", "scoring_budget": 6, "max_steps": 9}, {"scoring": "complexity", "max_steps": 2}]
+    unbroken = train("unbroken", stages, save_strategy="no")
+    train("broken", stages[:1], save_strategy="no")
+    both_ends(unbroken, train("broken", stages, save_strategy="no", resume=True))
+
+
+def test_stages_that_overwrite_others_and_were_killed_do_not_go_on_with_those(train):
+    unbroken = train("unbroken", STAGES, seed=7)
+    train("broken", STAGES)
+    with pytest.raises(SystemError):
+        train("broken", [STAGES[0] | {"callbacks": [Dies()]}, STAGES[1]], seed=7, overwrite_output_dir=True)
+    both_ends(unbroken, train("broken", STAGES, seed=7, resume=True))
+
+
+def test_a_later_stage_that_is_repeated_begins_with_the_memory_of_the_one_before(train, tiny_ume, tmp_path):
+    folder = train("run", STAGES)
+    again = read_run(folder / "stage-2", ume_model_path=tiny_ume)
+    train_ume_grpo(**again, output_dir=tmp_path / "again", html_report=False)
+    one, other = (load_file(f / "model.safetensors") for f in (folder / "stage-2", tmp_path / "again"))
+    assert all((one[name] == other[name]).all() for name in one)
 
 
 def test_a_score_that_is_reached_ends_a_stage(train):

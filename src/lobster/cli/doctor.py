@@ -37,7 +37,12 @@ def run(words: list[str]) -> int:
 
 def _can_resume(folder: str) -> bool:
     from lobster.resume import last_checkpoint
+    from lobster.runs.folder import STAGE_END, stages
 
+    if begun := stages(folder):
+        ended = sum((stage / STAGE_END).is_dir() for stage in begun)
+        print(f"{folder} can be resumed: {len(begun)} stages have begun, {ended} have ended: --resume")
+        return True
     try:
         print(f"{folder} can be resumed from {last_checkpoint(folder).name}: --resume")
     except FileNotFoundError as error:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from numbers import Real
 from typing import Any
 
-from datasets import Dataset
+from datasets import Dataset, concatenate_datasets
 from trl import GRPOConfig
 
 # What TRL takes as it is: the first step fails, or the policy is trained away from its anchor.
@@ -75,7 +75,7 @@ def check_batches(settings: Mapping[str, Any], dataset: Any) -> Any:
     if not isinstance(dataset, Dataset) or len(dataset) >= needed:
         return dataset
     if len(dataset) == 1:
-        return dataset.select([0] * needed)
+        return concatenate_datasets([dataset] * needed)
     fitting = next(d for d in range(generations, batch + 1) if batch % d == 0 and batch // d <= len(dataset))
     raise ValueError(
         f"train_dataset has {len(dataset)} prompts, a generation batch of {batch} with num_generations={generations} "

@@ -48,9 +48,12 @@ class DiversityMemory:
             but the first take 3 to 5 ms for a molecule (`lobster.sequences.chemistry.identity_key`).
         sequence_identity: Proteins and nucleotides of at least this identity are near-duplicates; None: only equal ones
             are.
+        begin_with: A folder with what another memory has saved, to be remembered from the start: that of a checkpoint, or
+            ``stage-1/memory``.
 
     Raises:
-        ValueError: A choice does not exist, or a number is out of range.
+        ValueError: A choice does not exist, a number is out of range, or ``begin_with`` has other families.
+        FileNotFoundError: There is no memory in ``begin_with``.
 
     >>> memory = DiversityMemory(bucket_size=2, decay="hard", floor=0.5)
     >>> phenols = [(Modality.SMILES, f"{chain}Oc1ccccc1") for chain in ("C", "CC", "CCC")]
@@ -70,6 +73,7 @@ class DiversityMemory:
         crowding: float = 0.7,
         identity: str = "exact",
         sequence_identity: float | None = 0.8,
+        begin_with: str | Path | None = None,
     ):
         choices = (("scaffold", scaffold, SCAFFOLDS), ("decay", decay, DECAYS), ("identity", identity, IDENTITIES))
         for name, value, known in choices:
@@ -87,7 +91,10 @@ class DiversityMemory:
         self.scaffold, self.bucket_size, self.decay = scaffold, bucket_size, decay
         self.floor, self.crowding = floor, crowding
         self.identity, self.sequence_identity = identity, sequence_identity
+        self.begin_with = begin_with
         self._forget()
+        if begin_with is not None:
+            self.load(begin_with)
 
     def _forget(self) -> None:
         self._seen: set[int] = set()
@@ -182,8 +189,8 @@ class DiversityMemory:
         file = Path(folder) / MEMORY_FILE
         if not file.is_file():
             raise FileNotFoundError(
-                f"{file} does not exist: the checkpoint was written by a run without a diversity memory. "
-                "Resume with diversity=False, or start anew"
+                f"{file} does not exist: the run that wrote this folder had no diversity memory. "
+                "Go on with diversity=False, or start anew"
             )
         state = json.loads(file.read_text())
         if state["settings"] != self._settings():

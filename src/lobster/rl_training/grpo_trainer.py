@@ -21,6 +21,7 @@ from lobster.rl_training.advantages import without_outliers
 from lobster.rl_training.checked_rewards import raise_faults
 from lobster.rl_training.guards import GOALS, RunGuard
 from lobster.rl_training.trl_reward import UmeReward
+from lobster.runs.folder import was_stopped_by_guard
 from lobster.runs.interruption import Interruption
 from lobster.runs.model_card import model_card
 from lobster.runs.recording import RunRecorder
@@ -144,7 +145,7 @@ class UmeGRPOTrainer(GRPOTrainer):
     def _conclude(self, folder: Path, ended: str) -> None:
         if self.is_world_process_zero():
             self.ume_reward.top_sequences.write(folder)
-            self.recorder.summarise(self.state, ended)
+            self.recorder.summarise(self.state, ended, bool(self._guard and self._guard.reason))
 
     def report(self) -> "Report":
         """Write ``report.html`` into ``output_dir``, of what there is of the run by now; a notebook shows it.
@@ -157,10 +158,14 @@ class UmeGRPOTrainer(GRPOTrainer):
 
         return Report(write_html_report(str(self.args.output_dir), encoder=self.ume_reward.reward_function.encoder))
 
+    @property
+    def _guard(self) -> RunGuard | None:
+        return next((call for call in self.callback_handler.callbacks if isinstance(call, RunGuard)), None)
+
     def _why_ended(self) -> str:
+        if self._guard and self._guard.reason:
+            return self._guard.reason
         for callback in self.callback_handler.callbacks:
-            if isinstance(callback, RunGuard) and callback.reason:
-                return callback.reason
             if isinstance(callback, GOALS) and (why := callback.ended(self.state)):
                 return why
         return f"step {self.state.global_step} of {self.state.max_steps}"
@@ -172,14 +177,17 @@ class UmeGRPOTrainer(GRPOTrainer):
         reached = any(isinstance(call, GOALS) and call.ended(state) for call in self.callback_handler.callbacks)
         epochs = self.args.num_train_epochs == state.num_train_epochs
         steps = self.args.max_steps if self.args.max_steps > 0 else state.max_steps if epochs else float("inf")
-        if state.global_step < steps and not reached:
+        stopped = bool(self._guard) and was_stopped_by_guard(checkpoint.parent)
+        if state.global_step < steps and not reached and not stopped:
             return False
-        best = state.best_model_checkpoint if self.args.load_best_model_at_end else None
+        best = state.best_model_checkpoint if self.args.load_best_model_at_end or stopped else None
         self._load_from_checkpoint(best or str(checkpoint))
         self.state = state
         if self.is_world_process_zero():
+            why = "had been stopped by its guard after" if stopped else "had ended at"
+            how = " (guard=False goes on)" if stopped else ""
             logger.warning(
-                "the run in %s had ended at step %d: nothing is trained", checkpoint.parent, state.global_step
+                "the run in %s %s step %d: nothing is trained%s", checkpoint.parent, why, state.global_step, how
             )
         return True
 

@@ -3,7 +3,7 @@
 import logging
 import math
 from collections import defaultdict, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -81,21 +81,12 @@ class RunGuard(TrainerCallback):
         self._bad_since: dict[str, int] = {}
         self._saved = state.best_model_checkpoint is not None
         self.reason = None
+        for entry in state.log_history:  # of the steps before a checkpoint that is gone on from
+            self._take_note(entry, int(entry["step"]))
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **kwargs: Any) -> None:
-        if not logs or "reward" not in logs or self.reason:
+        if self.reason or (bad := self._take_note(logs or {}, state.global_step)) is None:
             return
-        for name, value in logs.items():
-            if isinstance(value, (int, float)) and math.isfinite(value):
-                self._recent[name].append(value)
-        if len(self._recent["reward"]) < (self._recent["reward"].maxlen or 1):
-            return
-        means = {name: sum(values) / len(values) for name, values in self._recent.items()}
-        for name, mean in means.items():
-            self._first.setdefault(name, mean)
-            self._best[name] = max(mean, self._best.get(name, mean))
-        bad = dict(self._bad(means))
-        self._bad_since = {name: self._bad_since.get(name, state.global_step) for name in bad}
         for name, what in bad.items():
             since = self._bad_since[name]
             if since == state.global_step and state.is_world_process_zero:
@@ -105,6 +96,23 @@ class RunGuard(TrainerCallback):
                 return
         if not bad and not self._saved and args.save_strategy != "no":
             control.should_save = True
+
+    def _take_note(self, logs: Mapping[str, Any], step: int) -> dict[str, str] | None:
+        """Return what is bad after a step, by name; None where nothing can be said yet."""
+        if "reward" not in logs:
+            return None
+        for name, value in logs.items():
+            if isinstance(value, (int, float)) and math.isfinite(value):
+                self._recent[name].append(value)
+        if len(self._recent["reward"]) < (self._recent["reward"].maxlen or 1):
+            return None
+        means = {name: sum(values) / len(values) for name, values in self._recent.items()}
+        for name, mean in means.items():
+            self._first.setdefault(name, mean)
+            self._best[name] = max(mean, self._best.get(name, mean))
+        bad = dict(self._bad(means))
+        self._bad_since = {name: self._bad_since.get(name, step) for name in bad}
+        return bad
 
     def _bad(self, means: dict[str, float]) -> Iterator[tuple[str, str]]:
         for short in ("valid", "unique"):
@@ -145,7 +153,7 @@ class RunGuard(TrainerCallback):
 
 
 class ScoringBudget(TrainerCallback):
-    """Ends a run when its budget of distinct scored sequences is spent.
+    """Ends a run, with a checkpoint, when its budget of distinct scored sequences is spent.
 
     Raises:
         ValueError: The budget is no whole number, or below 1.
@@ -163,6 +171,7 @@ class ScoringBudget(TrainerCallback):
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if self.ended(state):
             control.should_training_stop = True
+            control.should_save = args.save_strategy != "no"
             if state.is_world_process_zero:
                 logger.warning(
                     "stopped at step %d: %d distinct sequences are scored, the scoring_budget is %d",

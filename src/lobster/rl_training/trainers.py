@@ -161,7 +161,7 @@ def create_ume_grpo_trainer(
     for name, part in data.items():
         check_dataset(part, name, include_prompt)
     check_bounds(settings)
-    train_dataset = check_batches(settings, train_dataset)
+    prompts = check_batches(settings, train_dataset)
     settings.setdefault("beta", _beta(train_dataset))
     args: Any = GRPOConfig(output_dir=str(output_dir), **settings)
     model, tokenizer = policy_to_train(
@@ -220,7 +220,7 @@ def create_ume_grpo_trainer(
         model=model,
         reward_funcs=[reward, *map(checked, others)],
         args=args,
-        train_dataset=train_dataset,
+        train_dataset=prompts,
         eval_dataset=eval_dataset,
         processing_class=tokenizer,
         callbacks=callbacks,

@@ -206,6 +206,8 @@ class _Writer:
                 return self._file(Path(value))
             case "reference" if isinstance(value, Mapping):
                 return {str(self.plain(key, name)): self._file(Path(file)) for key, file in value.items()}
+            case "diversity" if isinstance(value, Mapping) and value.get("begin_with"):
+                return self.plain({**value, "begin_with": Path(value["begin_with"]).resolve()}, name)
             case "reward_funcs":
                 return [self._reward(one, f"{name}.{number}") for number, one in enumerate(value)]
             case "peft_config":

@@ -17,6 +17,7 @@ BEST_FILE = "best_sequences.csv"
 SUMMARY_FILE = "summary.json"
 REPORT_FILE = "report.html"
 STAGE = "stage-{}"  # folder of a stage, which is a run of its own
+STAGE_END = "memory"  # in the folder of a stage that has ended: a folder with the diversity memory that it leaves
 
 
 def read_description(file: str | Path) -> dict[str, Any]:
@@ -39,6 +40,12 @@ def stages(folder: str | Path) -> list[Path]:
     """Return the folders of a run's stages in their order, those that have begun; none of a run without stages."""
     found = (Path(folder) / STAGE.format(number) for number in count(1))
     return list(takewhile(lambda stage: (stage / METRICS_FILE).is_file(), found))
+
+
+def was_stopped_by_guard(folder: str | Path) -> bool:
+    """Say whether a run has ended so, by its summary."""
+    file = Path(folder) / SUMMARY_FILE
+    return file.is_file() and bool(json.loads(file.read_text()).get("stopped_by_guard"))
 
 
 def read_metrics(folder: str | Path) -> pd.DataFrame:

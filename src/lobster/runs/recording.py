@@ -161,18 +161,20 @@ class RunRecorder(TrainerCallback):
         if state.is_world_process_zero:
             self.flush()
 
-    def summarise(self, state: Any, ended: str) -> None:
+    def summarise(self, state: Any, ended: str, stopped_by_guard: bool) -> None:
         """Write the summary of a run that has ended.
 
         Args:
             state: The trainer's.
             ended: Why it ended.
+            stopped_by_guard: Whether that is the guard.
         """
         lines = [json.loads(line) for line in (self.folder / METRICS_FILE).read_text().splitlines()]
         best = self.reward.top_sequences.best
         summary = {
             "steps": state.global_step,
             "ended": ended,
+            "stopped_by_guard": stopped_by_guard,
             "seconds": round(time.monotonic() - self._began, 1),
             "distinct_sequences": self.reward.top_sequences.unique,
             "best": json.loads(json_line(best[0])) if best else None,

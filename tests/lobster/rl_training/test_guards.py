@@ -13,13 +13,14 @@ GOOD = {"reward": 1.0, "ume_reward/valid": 0.9, "ume_reward/unique": 1.0, "compl
         "frac_reward_zero_std": 0.0, "completions/clipped_ratio": 0.5}  # fmt: skip
 
 
-def watch(guard: RunGuard, entries: list[dict]) -> tuple[TrainerState, TrainerControl]:
-    """Feed a guard the logs of a run, a step each."""
+def watch(guard: RunGuard, entries: list[dict], first: int = 1) -> tuple[TrainerState, TrainerControl]:
+    """Feed a guard the logs of a run, a step each, from a step on; those before are of a checkpoint."""
     args = TrainingArguments("out", save_strategy="no", use_cpu=True, report_to="none")
     state, control = TrainerState(), TrainerControl()
     state.logging_steps = 1
+    state.log_history = [entry | {"step": step} for step, entry in enumerate(entries[: first - 1], 1)]
     guard.on_train_begin(args, state, control)
-    for step, entry in enumerate(entries, 1):
+    for step, entry in enumerate(entries[first - 1 :], first):
         state.global_step = step
         guard.on_log(args, state, control, entry)
         if control.should_training_stop:
@@ -51,6 +52,13 @@ def test_each_thing_that_goes_bad_warns_and_then_stops(name, value, caplog):
     assert reason == guard.reason
     assert name in reason
     assert "\n" not in reason
+
+
+@pytest.mark.parametrize("first", [3, 9, 13, 15])
+def test_a_run_that_goes_on_is_stopped_where_an_unbroken_one_is(first):
+    entries = [GOOD] * 10 + [GOOD | {"completions/mean_length": 200.0}] * 30
+    steps = {watch(RunGuard(window=4, patience=6), entries, start)[0].global_step for start in (1, first)}
+    assert len(steps) == 1
 
 
 def test_a_good_run_a_bad_start_and_a_bad_moment_go_on(caplog):
@@ -90,6 +98,12 @@ def test_a_run_that_collapses_gives_back_its_best_policy(tiny_policy, tiny_ume, 
     trainer.save_model(str(tmp_path))
     saved = AutoModelForCausalLM.from_pretrained(tmp_path)
     assert all(torch.equal(p, q) for p, q in zip(kept.parameters(), saved.parameters(), strict=True))
+    again = create_ume_grpo_trainer(
+        tiny_policy, tiny_ume, prompts, output_dir=tmp_path, guard={"window": 2, "max_kl": 0.05}, beta=0.01, **settings
+    )
+    again.train(resume_from_checkpoint=True)
+    assert f"had been stopped by its guard after step {best}: nothing is trained (guard=False goes on)" in caplog.text
+    assert all(torch.equal(p.cpu(), q) for p, q in zip(again.model.parameters(), kept.parameters(), strict=True))
 
 
 def test_numbers_that_mean_nothing_are_refused():

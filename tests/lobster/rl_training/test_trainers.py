@@ -18,7 +18,7 @@ from trl import GRPOTrainer
 from lobster.model import Ume
 from lobster.prompts import linker_prompts
 from lobster.resume import checkpoints, last_checkpoint
-from lobster.rl_training import DiversityMemory, create_ume_grpo_trainer, train_ume_grpo
+from lobster.rl_training import DiversityMemory, create_ume_grpo_trainer, read_run, train_ume_grpo
 from lobster.runs.folder import read_completions
 from lobster.sequences import canonical_smiles
 
@@ -133,6 +133,7 @@ def test_a_lone_prompt_begins_every_group(tiny_policy, tiny_ume, tmp_path):
     trainer = create_ume_grpo_trainer(tiny_policy, tiny_ume, ["C"], output_dir=tmp_path, **settings)
     trainer.train()
     assert read_completions(tmp_path)["prompt"].tolist() == ["C"] * 32
+    assert read_run(tmp_path, ume_model_path=tiny_ume)["train_dataset"]["prompt"][:] == ["C"]
 
 
 @pytest.mark.parametrize(

@@ -38,8 +38,11 @@ def run(words: list[str]) -> None:
     made = parser()
     arguments = made.parse_args(words)
     fragments = arguments.fragment or []
-    if arguments.count < 1:
-        made.error(f"--count is {arguments.count}: expected at least 1")
+    for name in ("count", "batch_size", "max_new_tokens"):
+        if getattr(arguments, name) < 1:
+            made.error(f"--{name} is {getattr(arguments, name)}: expected at least 1")
+    if arguments.output and (Path(arguments.output).is_dir() or not Path(arguments.output).parent.is_dir()):
+        made.error(f"--output is {arguments.output}: expected a file, in a folder that exists")
     if len(fragments) > 2:
         made.error(f"--fragment has {len(fragments)} SMILES: expected one to grow, or two to link")
     with importing():

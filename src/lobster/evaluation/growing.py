@@ -1,5 +1,6 @@
 """Growing and filling in by a policy that is asked, not trained: fragments at their marks, and what prompts leave out."""
 
+import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from lobster.evaluation.sampling import sample
-from lobster.prompts.fragments import open_spellings, places_to_grow
+from lobster.prompts.fragments import MARK, open_spellings, places_to_grow
 from lobster.scoring.completions import continued
 from lobster.sequences.chemistry import parse_smiles
 
@@ -67,7 +68,7 @@ def grow(
         for n, text in enumerate(texts):
             if spellings := _open_spellings(text, seed + turn):
                 begun[n] = spellings[n // len(places) % len(spellings)]
-        read = [text.replace("*", "C") for text in begun.values()]
+        read = [re.sub(MARK, "C", text) for text in begun.values()]
         written = sample(model, tokenizer, len(read), read, seed=seed + turn, **sampling)
         for n, rest in zip(begun, written, strict=True):
             texts[n] = begun[n] + rest

@@ -1,11 +1,14 @@
 """Prompts that are a part of a molecule or a protein, for a policy to grow or to fill in."""
 
+import re
+from numbers import Integral
 from typing import Any
 
 from lobster.constants import Modality
 from lobster.sequences.chemistry import parse_smiles, rdkit_seed
 from lobster.sequences.modality import read_letters
 
+MARK = r"\*|\[\*\]"  # beside a metal RDKit writes it in brackets
 _TRIES = 100  # random spellings of a fragment, of which those are taken that end where it is to grow
 
 
@@ -26,11 +29,13 @@ def growth_prompts(fragment: str, count: int = 16, seed: int = 0) -> list[str]:
         Different SMILES, in random order.
 
     Raises:
-        ValueError: RDKit cannot parse the fragment, it is in pieces, has no place to grow, or a mark is not bound to one atom.
+        ValueError: RDKit cannot parse the fragment, it is in pieces, has no place to grow, or a mark is not bound to one atom;
+            or the count is below 1.
 
     >>> sorted(growth_prompts("*CO")), growth_prompts("*c1ccncc1", count=2)
     (['C(O)', 'OC'], ['c1cnccc1', 'c1(ccncc1)'])
     """
+    _check_count(count)
     found = [open_spellings(place, seed) for place in _places(_fragment(fragment), fragment)]
     turns = [prompts[n] for n in range(max(map(len, found))) for prompts in found if n < len(prompts)]
     return list(dict.fromkeys(turns))[:count]
@@ -51,7 +56,8 @@ def linker_prompts(first: str, second: str, count: int = 16, seed: int = 0) -> l
         Rows of a data set, each with ``prompt``, ``suffix`` and ``modality``.
 
     Raises:
-        ValueError: RDKit cannot parse a fragment, it is in pieces, or has not one mark that is bound to one atom.
+        ValueError: RDKit cannot parse a fragment, it is in pieces, or has not one mark that is bound to one atom; or the count is
+            below 1.
 
     >>> one, other = linker_prompts("*C#N", "*CO", count=2)
     >>> one, other["suffix"]
@@ -59,6 +65,7 @@ def linker_prompts(first: str, second: str, count: int = 16, seed: int = 0) -> l
     """
     from rdkit import Chem
 
+    _check_count(count)
     ends = [_fragment(first), _fragment(second)]
     for text, mol in zip((first, second), ends, strict=True):
         if len(_marks(mol)) != 1:
@@ -66,7 +73,8 @@ def linker_prompts(first: str, second: str, count: int = 16, seed: int = 0) -> l
                 f"fragment {text!r:.60} has {len(_marks(mol))} marks: expected one *, where the linker is bound"
             )
     prompts = [open_spellings(mol, seed) for mol in ends]
-    suffixes = [Chem.MolToSmiles(mol, rootedAtAtom=_marks(mol)[0]).removeprefix("*") for mol in reversed(ends)]
+    rooted = [Chem.MolToSmiles(mol, rootedAtAtom=_marks(mol)[0]) for mol in reversed(ends)]
+    suffixes = [re.sub(f"^({MARK})", "", text) for text in rooted]
     found = [
         {"prompt": spellings[n], "suffix": suffix, "modality": Modality.SMILES.value}
         for n in range(max(map(len, prompts)))
@@ -84,7 +92,7 @@ def region_prompts(protein: str, first: int, last: int) -> list[dict[str, str]]:
     the old one, or shorter where the policy ends it.
 
     Args:
-        protein: Its residues; FASTA and lines are read.
+        protein: Its residues; FASTA and lines are read, of several records the first.
         first, last: The region's first and last residue, counted from 1.
 
     Returns:
@@ -97,9 +105,9 @@ def region_prompts(protein: str, first: int, last: int) -> list[dict[str, str]]:
     [{'prompt': 'MKT', 'suffix': 'AKQR', 'modality': 'amino_acid'}]
     """
     residues = read_letters(protein, Modality.AMINO_ACID)
-    if not 1 <= first <= last <= len(residues):
+    if not (isinstance(first, Integral) and isinstance(last, Integral) and 1 <= first <= last <= len(residues)):
         raise ValueError(
-            f"region {first} to {last}: expected 1 ≤ first ≤ last ≤ {len(residues)}, the protein's residues"
+            f"region {first!r} to {last!r}: expected 1 ≤ first ≤ last ≤ {len(residues)}, the protein's residues"
         )
     before, behind = residues[: first - 1], residues[last:]
     return [{"prompt": before, "suffix": behind, "modality": Modality.AMINO_ACID.value}]
@@ -125,7 +133,13 @@ def open_spellings(mol: Any, seed: int = 0) -> list[str]:
     from rdkit import Chem
 
     spellings = Chem.MolToRandomSmilesVect(mol, _TRIES, randomSeed=rdkit_seed(seed))
-    return list(dict.fromkeys(text[:-1] for text in spellings if text.endswith("*")))
+    open_ones = (re.fullmatch(f"(.*?)({MARK})", text) for text in spellings)
+    return list(dict.fromkeys(found[1] for found in open_ones if found))
+
+
+def _check_count(count: int) -> None:
+    if count < 1:
+        raise ValueError(f"count is {count}: expected at least 1")
 
 
 def _fragment(text: str) -> Any:

@@ -58,6 +58,7 @@ LINKED = {
     ("[1*]C#N", "[*:2]CO"): "N#CCOCO",
     ("C[C@H](N)*", "*[C@@H](C)O"): "C[C@H](N)CO[C@@H](C)O",
     ("CC=*", "*C"): None,
+    ("*[Sn](C)(C)C", "*CO"): "C[Sn](C)(C)COCO",
 }
 
 
@@ -80,6 +81,7 @@ def test_a_linker_is_bound_to_both_fragments_whichever_is_the_prompt(pair):
         (("*C", "CCO"), "'CCO' has 0 marks: expected one"),
         (("*CC*", "*C"), r"'\*CC\*' has 2 marks: expected one"),
         (("*C", "c1cc"), "is no SMILES"),
+        (("*C", "*C", 0), "count is 0: expected at least 1"),
     ],
 )
 def test_ends_that_cannot_be_linked_are_refused(pair, why):

@@ -2,6 +2,7 @@
 
 import csv
 import ctypes
+import hashlib
 import io
 import json
 import math
@@ -52,7 +53,8 @@ def score_file(
         modality: What all of them are; by default each what it looks like.
         explain: Whether a row has, too, the sequence's tokens and the log-probability of each, given the rest, in nats.
         overwrite: Whether ``output`` may exist.
-        about: What the scorer was made of, for a table that was begun with another not to be gone on with.
+        about: What the scorer was made of, for a table that was begun with another not to be gone on with; files in it are known by
+            what they hold.
 
     Returns:
         How many sequences had which outcome, of those that this call has scored.
@@ -64,9 +66,8 @@ def score_file(
         RuntimeError: The encoder or a component failed on every sequence of several calls in a row.
         KeyboardInterrupt: Ctrl-C; the message says how far it came.
     """
-    settings = dict(about or {}) | {
-        "file": str(Path(file).resolve()),
-        "bytes": Path(file).stat().st_size if Path(file).is_file() else 0,
+    settings = {name: _identified(value) for name, value in (about or {}).items()} | {
+        "file": _identified(str(Path(file).resolve())),
         "column": column,
         "modality": str(modality) if modality else None,
         "explain": explain,
@@ -91,6 +92,14 @@ def score_file(
             bar.close()
         table.finish()
     return outcomes
+
+
+def _identified(value: Any) -> Any:
+    """Return a value; of a file its name with the beginning of its sha256."""
+    if not isinstance(value, str) or not Path(value).is_file():
+        return value
+    with Path(value).open("rb") as stream:
+        return f"{value} (sha256 {hashlib.file_digest(stream, 'sha256').hexdigest():.8})"
 
 
 def _return_memory() -> None:
@@ -160,6 +169,8 @@ class _Table:
     def __init__(self, output: Path, columns: list[str], about: dict[str, Any], overwrite: bool):
         if output.suffix not in FORMATS:
             raise ValueError(f"output {str(output)!r}: expected one that ends in {', '.join(FORMATS)}")
+        if not output.parent.is_dir():
+            raise FileNotFoundError(f"output {str(output)!r}: there is no folder {str(output.parent)!r}")
         self.output, self.columns, self.about = output, columns, about
         self.growing = output.with_name(f"{output.name}.jsonl") if output.suffix == ".parquet" else output
         self.progress = output.with_name(f"{output.name}.progress")

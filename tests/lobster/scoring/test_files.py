@@ -96,6 +96,20 @@ def test_what_exists_or_was_begun_otherwise_is_refused(tiny_ume, scorer, some, t
         score_file(scorer, some, "scores.txt")
 
 
+def test_a_table_of_another_score_by_the_same_name_is_not_gone_on_with(tiny_ume, some, tmp_path):
+    score, table = tmp_path / "score.yaml", tmp_path / "scores.csv"
+    score.write_text("components: [{kind: qed}]")
+    with pytest.raises(KeyboardInterrupt):
+        score_file(Stops(tiny_ume, score), some, table, about={"scoring": str(score)})
+    score.write_text("components: [{kind: qed}, {kind: alerts}]")
+    with pytest.raises(
+        ValueError, match=r"begun with other settings \(scoring .+score.yaml \(sha256 .+ → .+score.yaml"
+    ):
+        score_file(Scorer(tiny_ume, score), some, table, about={"scoring": str(score)})
+    with pytest.raises(FileNotFoundError, match="there is no folder"):
+        score_file(Scorer(tiny_ume, score), some, tmp_path / "nowhere/scores.csv")
+
+
 def test_tokens_explain_a_score(scorer, some, tmp_path):
     score_file(scorer, some, tmp_path / "scores.csv", explain=True)
     row = read(tmp_path / "scores.csv").iloc[0]

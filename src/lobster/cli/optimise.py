@@ -1,6 +1,7 @@
 """`lobster optimise`: the best molecules that a score knows, within a number of calls."""
 
 import argparse
+import math
 from pathlib import Path
 from statistics import fmean
 
@@ -69,6 +70,8 @@ def run(words: list[str]) -> None:
     for molecule, score in result.best():
         print(f"{score:.4f}  {molecule}")
     folder = Path(arguments.output)
+    failed = sum(map(math.isnan, result.scores))
     print(
         f"All {len(result.molecules):,} are in {folder / 'molecules.csv'}, the best drawn in {folder / 'best_molecules.png'}"
+        + f"; {failed:,} have no score, since the oracle failed: --resume asks again" * bool(failed)
     )

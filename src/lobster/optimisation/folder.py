@@ -2,6 +2,7 @@
 
 import csv
 import logging
+import math
 import os
 from pathlib import Path
 from time import monotonic
@@ -56,32 +57,39 @@ class SearchFolder:
         file = self.folder / ANSWERS_FILE
         known = _read(file)
         about = self.folder / ORACLE_FILE
-        if known and about.exists() and about.read_text() != description:
-            logger.warning(
-                "%s: the score has changed since the search began, and %d answers are of before: for one that asks all anew "
-                "choose another folder",
-                self.folder,
-                len(known),
-            )
-        about.write_text(description)
+        if known and about.exists():
+            if about.read_text() != description:
+                logger.warning(
+                    "%s: the score has changed since the search began, and of the %d answers the first are of before: for one "
+                    "that asks all anew choose another folder",
+                    self.folder,
+                    len(known),
+                )
+        else:
+            about.write_text(description)
 
         def ask_what_is_new(molecules: list[str]) -> list[Measured]:
             new = [molecule for molecule in molecules if molecule not in known]
-            answers = dict(zip(new, ask(new) if new else [], strict=True))
+            answers: dict[str, Measured] = {}
             with file.open("a", newline="") as stream:
-                said = [(molecule, answer.value) for molecule, answer in answers.items() if not answer.error]
-                csv.writer(stream, lineterminator="\n").writerows(said)
-                stream.flush()
+                lines = csv.writer(stream, lineterminator="\n")
+                for molecule, answer in zip(new, ask(new) if new else (), strict=True):
+                    answers[molecule] = answer
+                    if not answer.error:
+                        lines.writerow([molecule, answer.value])
+                        stream.flush()
                 os.fsync(stream.fileno())
             return [answers[m] if m in answers else Measured(known[m]) for m in molecules]
 
         return ask_what_is_new
 
     def restore(self, search: "Search") -> None:
-        """Bring a search to where its last state was written, if one was."""
+        """Bring a search to where its last state was written, if one was, and ask again where the oracle failed."""
         file = self.folder / STATE_FILE
         if file.exists():
             search.restore(torch.load(file, map_location="cpu", weights_only=True))
+            search.ask_again()
+            self.save(search)
 
     def save(self, search: "Search") -> None:
         """Write the state once `SAVE_EVERY` has passed, and at the end."""
@@ -108,4 +116,5 @@ def _read(file: Path) -> dict[str, float]:
     if not text.endswith("\n") and text:
         text = text[: text.rfind("\n") + 1]
         file.write_text(text)
-    return {molecule: float(value) for molecule, value in csv.reader(text.splitlines())}
+    said = {molecule: float(value) for molecule, value in csv.reader(text.splitlines())}
+    return {molecule: value for molecule, value in said.items() if math.isfinite(value)}

@@ -1,23 +1,30 @@
 """Who says what molecules are worth: a function, a scoring function, or a scorer with an encoder, asked in one way."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+import math
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import is_dataclass
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from lobster.constants import Modality
 from lobster.scoring import Component, Scorer, ScoringError, ScoringFunction
+from lobster.scoring.completions import Outcome, Scored
 from lobster.scoring.scorer import scoring_of
 from lobster.workers.measured import Measured, one_by_one, together
 
 Function = Callable[[str], float] | Callable[[list[str]], Sequence[float]]
 Oracle = Function | Scorer | ScoringFunction | Component | Mapping[str, Any] | str | Path
-Ask = Callable[[list[str]], list[Measured]]
+Ask = Callable[[list[str]], Iterable[Measured]]
 
 
 def asked(oracle: Oracle, batch: bool = False) -> Ask:
-    """Return a function from canonical SMILES to what an oracle says of each.
+    """Return a function from canonical SMILES to what an oracle says of each, one after the other where it is asked so.
+
+    What is not a finite number is a failure.
 
     Args:
         oracle: See `lobster.optimisation.optimise`.
@@ -27,25 +34,55 @@ def asked(oracle: Oracle, batch: bool = False) -> Ask:
         ScoringError: It is a scoring function that is described wrongly, or asks an encoder, or nothing about SMILES.
         FileNotFoundError: There is no such YAML file.
 
-    >>> asked(len)(["CCO"]), asked(lambda molecules: [1 for _ in molecules], batch=True)(["C"])
-    ([Measured(value=3.0, error='')], [Measured(value=1.0, error='')])
+    >>> list(asked(len)(["CCO", "CCN"]))
+    [Measured(value=3.0, error=''), Measured(value=3.0, error='')]
+    >>> list(asked(lambda molecules: [float("nan") for _ in molecules], batch=True)(["C"]))
+    [Measured(value=nan, error='expected a finite number, got nan')]
     """
+    ask = _asked(oracle, batch)
+    return lambda molecules: map(_checked, ask(molecules))
+
+
+def _asked(oracle: Oracle, batch: bool) -> Ask:
     if isinstance(oracle, Scorer):
-        return lambda molecules: [Measured(scored.score) for scored in oracle.score(molecules, Modality.SMILES)]
+        return lambda molecules: map(_of_scorer, oracle.score(molecules, Modality.SMILES))
     if callable(oracle) and not isinstance(oracle, ScoringFunction):
         function: Any = oracle
-        return lambda molecules: _together(function, molecules) if batch else one_by_one(function, molecules)
+        if batch:
+            return lambda molecules: _together(function, molecules)
+        return lambda molecules: chain.from_iterable(one_by_one(function, [molecule]) for molecule in molecules)
     scoring = scoring_of(oracle)
     if scoring.uses_ume:
         raise ScoringError(
-            "the score asks an encoder: pass Scorer(load_encoder(NAME), scoring) as the oracle (--encoder NAME)"
+            "the score asks an encoder: name one (--encoder NAME; in Python pass Scorer(load_encoder(NAME), scoring))"
         )
     if not any(component.applies_to(Modality.SMILES) for component in scoring.components):
         raise ScoringError("no component of the score is about SMILES: expected one that is")
-    return lambda molecules: [
-        Measured(score.total, "; ".join(score.errors.values()))
-        for score in scoring.score(molecules, Modality.SMILES) or []
-    ]
+    # Oracles that take long keep what they say themselves (`lobster.scoring.oracles`), and are asked about many at a time.
+    at_once = any(component.oracle or component.batch for component in scoring.components)
+    return partial(_of_scoring, scoring, at_once)
+
+
+def _of_scoring(scoring: ScoringFunction, at_once: bool, molecules: list[str]) -> Iterator[Measured]:
+    for some in [molecules] if at_once else [[molecule] for molecule in molecules]:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "component .* failed on")  # of a reward; a search says it itself
+            scores = scoring.score(some, Modality.SMILES) or []
+        for score in scores:
+            yield Measured(score.total, "; ".join(score.errors.values()))
+
+
+def _of_scorer(scored: Scored) -> Measured:
+    """Return a score with an encoder; what the encoder cannot read is worth 0, as in a reward."""
+    failed = scored.outcome is Outcome.SCORING_FAILED
+    return Measured(math.nan, "scoring failed") if failed else Measured(scored.score)
+
+
+def _checked(measured: Measured) -> Measured:
+    value, error = measured
+    if error or math.isfinite(value):
+        return measured
+    return Measured(math.nan, f"expected a finite number, got {value}")
 
 
 def described(oracle: Oracle) -> str:

@@ -5,6 +5,7 @@ a call; the oracle is asked; the policy learns from the best so far, each spelle
 """
 
 import hashlib
+import logging
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
@@ -30,6 +31,8 @@ from lobster.sequences import canonical_smiles
 from lobster.sequences.chemistry import parse_smiles, random_spelling
 from lobster.sequences.environments import common_neighbourhoods, neighbourhoods, real_neighbourhoods
 from lobster.workers.measured import Measured
+
+logger = logging.getLogger(__name__)
 
 # The budget's schedule: a share of it, but at least and at most so many calls.
 START = (0.02, 20, 200)  # what the policy writes unasked
@@ -76,12 +79,15 @@ def optimise(
         batch: Whether a function takes a list of SMILES and returns as many numbers.
         device: Where the policy runs; CUDA where there is one.
         on_round: Called after each round with the result so far.
-        start: Molecules to ask about first, such as known ones to do better than; what is no molecule, or a radical, is passed over.
+        start: Molecules to ask about first, such as known ones to do better than; what is no molecule in one piece, or a radical,
+            is passed over with a warning.
 
     Raises:
-        ValueError: The budget is no whole number or below 1, ``start`` no list of texts, or the search in ``output_dir`` had other settings.
+        ValueError: The budget is no whole number or below 1, ``start`` no list of texts, none of it a molecule, or the search in
+            ``output_dir`` had other settings.
         FileExistsError: ``output_dir`` holds a search, and ``resume`` is off.
         RuntimeError: The oracle failed on every molecule of many rounds, or the policy writes nothing new.
+        KeyboardInterrupt: Ctrl-C; the message says how to go on.
 
     >>> result = optimise("qed", budget=40)
     >>> len(result.molecules), result.best(1)[0][1] > 0.8
@@ -97,14 +103,22 @@ def optimise(
     search = Search(
         folder.remembering(ask, described(oracle)) if folder else ask, budget, policy, seed, device, list(start)
     )
-    if folder:
-        folder.restore(search)
-    while len(search.scores) < budget:
-        search.round()
+    try:
         if folder:
-            folder.save(search)
-        if on_round:
-            on_round(search.result)
+            folder.restore(search)
+        while len(search.scores) < budget:
+            search.round()
+            if folder:
+                folder.save(search)
+            if on_round:
+                on_round(search.result)
+    except KeyboardInterrupt as interruption:
+        kept = (
+            f"what the oracle said is in {output_dir}, go on with --resume (resume=True)"
+            if folder
+            else "nothing is kept"
+        )
+        raise KeyboardInterrupt(f"the search was stopped: {kept}") from interruption
     return search.result
 
 
@@ -136,11 +150,13 @@ class Search:
         self.settings = {"budget": budget, "policy": str(policy), "seed": seed, "start": _known_as(start)}
         self.scores: dict[str, float] = {}
         self._known = real_neighbourhoods().union(*map(neighbourhoods, filter(None, map(canonical_smiles, start))))
+        self._check_start(start)
         self._start = self._new(start)  # begins once it is asked, after `restore`
         self._fingerprints = torch.empty(0, BITS)
         self._random = Random(seed)
         self._writer = Writer(policy, LEARNING_RATE, seed, resolve_device(device))
         self._empty_rounds = self._failed_rounds = 0
+        self._has_failed = False
 
     @property
     def result(self) -> Result:
@@ -161,12 +177,41 @@ class Search:
         elif not found:
             self._learn(ranked, math.ceil(calls / CALLS_A_STEP))
             found = self._chosen(list(self._candidates(ranked, calls)), ranked, calls)
-        answers = self.ask(found) if found else []
-        for molecule, answer in zip(found, answers, strict=True):
-            self.scores[molecule] = answer.value if not answer.error and math.isfinite(answer.value) else math.nan
+        answers = self._answers(found)
         if found:
             self._fingerprints = torch.cat([self._fingerprints, fingerprints(found)])
         self._watch(answers)
+
+    def ask_again(self) -> None:
+        """Ask the oracle about the molecules on which it failed."""
+        self._answers([molecule for molecule, score in self.scores.items() if math.isnan(score)])
+
+    def _answers(self, molecules: list[str]) -> list[Measured]:
+        """Return what the oracle says of molecules, and note it."""
+        answers = list(self.ask(molecules)) if molecules else []
+        for molecule, answer in zip(molecules, answers, strict=True):
+            if answer.error and not self._has_failed:
+                logger.warning(
+                    "the oracle failed on %s (said once; such a call has no score): %s", molecule, answer.error
+                )
+            self._has_failed |= bool(answer.error)
+            self.scores[molecule] = math.nan if answer.error else answer.value
+        return answers
+
+    def _check_start(self, start: Sequence[str]) -> None:
+        """Say what of it is passed over.
+
+        Raises:
+            ValueError: All of it is.
+        """
+        if not (odd := [text for text in start if not any(self._new([text]))]):
+            return
+        what = (
+            f"start: {len(odd)} of {len(start)} texts are no molecule in one piece, or radicals, such as {odd[0]!r:.60}"
+        )
+        if len(odd) == len(start):
+            raise ValueError(f"{what}: expected a SMILES each, without a salt")
+        logger.warning("%s; they are passed over", what)
 
     def _ranked(self) -> list[str]:
         """Return the molecules that have a score, the best first; of equals the earlier one."""
@@ -216,7 +261,7 @@ class Search:
         places = {molecule: place for place, molecule in enumerate(self.scores)}
         surrogate = TanimotoProcess(
             self._fingerprints[[places[molecule] for molecule in seen]],
-            torch.tensor([self.scores[molecule] for molecule in seen]),
+            torch.tensor([self.scores[molecule] for molecule in seen], dtype=torch.float64),
         )
         mean, deviation = surrogate.predict(fingerprints(candidates))
         bound = mean + 10 ** self._random.uniform(-1, 0.5) * deviation
@@ -260,7 +305,9 @@ class Search:
             ValueError: It is of a search with other settings.
         """
         if changed := differences(state["settings"], self.settings):
-            raise ValueError(f"the search to go on with had other settings: {', '.join(changed)}")
+            raise ValueError(
+                f"the search to go on with had other settings: {', '.join(changed)}. Give it those, or choose another folder"
+            )
         self.scores = dict(zip(state["molecules"], state["scores"], strict=True))
         self._fingerprints = fingerprints(state["molecules"])
         self._random.setstate(state["random"])

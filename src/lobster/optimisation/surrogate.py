@@ -45,19 +45,21 @@ class TanimotoProcess:
 
     >>> seen = torch.tensor([[1.0, 1, 0], [0, 0, 1]])
     >>> mean, deviation = TanimotoProcess(seen, torch.tensor([1.0, 0.0])).predict(seen)
-    >>> mean.round(decimals=1), bool((deviation < 0.1).all())
-    (tensor([1., 0.]), True)
+    >>> mean.round(decimals=1).tolist(), bool((deviation < 0.1).all())
+    ([1.0, 0.0], True)
     """
 
     def __init__(self, seen: torch.Tensor, scores: torch.Tensor):
+        scores = scores.double()  # of which the differences count, however far from 0 they lie
         self.seen, self.mean = seen, scores.mean()
-        self.scale = scores.std(correction=0).clamp(min=1e-9)
+        self.scale = scores.std(correction=0).clamp(min=torch.finfo(torch.float64).tiny)
         covariance = tanimoto(seen, seen) + _NOISE * torch.eye(len(seen))
         self.factor = torch.linalg.cholesky(covariance)
-        self.weights = torch.cholesky_solve(((scores - self.mean) / self.scale)[:, None], self.factor)[:, 0]
+        standard = ((scores - self.mean) / self.scale).float()
+        self.weights = torch.cholesky_solve(standard[:, None], self.factor)[:, 0]
 
     def predict(self, molecules: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the mean and the standard deviation of what each may be worth.
+        """Return the mean and the standard deviation of what each may be worth, in double precision.
 
         Args:
             molecules: Fingerprints, m x bits.
@@ -65,4 +67,4 @@ class TanimotoProcess:
         near = tanimoto(molecules, self.seen)
         explained = torch.linalg.solve_triangular(self.factor, near.T, upper=False).square().sum(0)
         deviation = (1 - explained).clamp(min=1e-6).sqrt()
-        return self.mean + self.scale * (near @ self.weights), self.scale * deviation
+        return self.mean + self.scale * (near @ self.weights).double(), self.scale * deviation.double()

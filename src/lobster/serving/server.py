@@ -168,7 +168,7 @@ class ScoringServer:
         return Response(generate_latest(self._registry), media_type=CONTENT_TYPE_LATEST)
 
     async def _watch(self, request: Request, answer: Callable[[Request], Awaitable[Response]]) -> Response:
-        """Measure a request for scores, and refuse a body that is too large before it is read."""
+        """Measure a request for scores, and refuse a body that is too large, or no JSON, before it is read."""
         if request.url.path != "/score":
             return await answer(request)
         with self._seconds.time():
@@ -177,12 +177,16 @@ class ScoringServer:
         return response
 
     def _refusal(self, request: Request) -> Response | None:
-        size = request.headers.get("content-length")
-        if request.method != "POST" or (size is not None and int(size) <= self._limits.max_bytes):
+        size, kind = request.headers.get("content-length"), request.headers.get("content-type", "unknown")
+        if request.method != "POST":
             return None
         if size is None:
             return JSONResponse({"detail": "the body's length is unknown: send Content-Length"}, 411)
-        return JSONResponse({"detail": f"{size} bytes, expected {self._limits.max_bytes} at most"}, 413)
+        if int(size) > self._limits.max_bytes:
+            return JSONResponse({"detail": f"{size} bytes, expected {self._limits.max_bytes} at most"}, 413)
+        if "json" not in kind:
+            return JSONResponse({"detail": f"the content type is {kind}: send JSON as application/json"}, 415)
+        return None
 
 
 async def _in_one_line(request: Request, error: Any) -> JSONResponse:

@@ -55,7 +55,7 @@ def counts(smiles):
 @pytest.mark.parametrize(("task", "features"), [("jnk3", bits), ("drd2", counts)])
 def test_a_classifier_is_shown_the_features_that_it_was_trained_on(pmo, tdc, task, features):
     RDLogger.DisableLog("rdApp.*")  # they are deprecated
-    answers = asked(pmo.oracle(task, tdc))(MOLECULES)
+    answers = list(asked(pmo.oracle(task, tdc))(MOLECULES))
     RDLogger.EnableLog("rdApp.*")
     assert [answer.error for answer in answers] == [""] * len(MOLECULES)
     expected = [features(smiles) @ WEIGHTS / 1000 for smiles in MOLECULES]

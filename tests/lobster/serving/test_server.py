@@ -188,6 +188,11 @@ def test_a_body_that_is_no_json_or_has_no_length_is_refused(server):
     refused = urllib3.request("POST", server.url, body=b"{", headers=headers)
     assert (refused.status, refused.json()) == (422, {"detail": "body.1: JSON decode error"})
     assert urllib3.request("POST", server.url, body=iter([b"{}"]), headers=headers).status == 411
+    form = urllib3.request("POST", server.url, body=b'{"sequences": ["C"]}', headers={"Content-Type": "text/plain"})
+    assert (form.status, form.json()["detail"]) == (
+        415,
+        "the content type is text/plain: send JSON as application/json",
+    )
 
 
 def test_the_remote_reward_is_the_local_one(server, tiny_ume):

@@ -1,7 +1,9 @@
-"""The tasks of PMO that ask TDC's classifiers: here one in their place that says what it was shown, read by RDKit's older functions."""
+"""PMO's tasks: those that ask TDC's classifiers, here one in their place that says what it was shown, and the table of them all."""
 
+import json
 import pickle
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from rdkit.Chem import AllChem
 
 from lobster.optimisation.oracle import asked
 
+ROOT = Path(__file__).parents[3]
 MOLECULES = ["CC(=O)Oc1ccccc1C(=O)O", "CN1CCC[C@H]1c1cccnc1", "O=C(NCc1ccccc1)c1ccc(F)cc1", "C"]
 WEIGHTS = np.random.default_rng(0).random(2048)
 CLASSIFIER = """
@@ -66,3 +69,15 @@ def test_a_classifier_is_shown_the_features_that_it_was_trained_on(pmo, tdc, tas
 def test_what_is_missing_is_said(pmo, tdc, tmp_path):
     (answer,) = asked(pmo.oracle("gsk3b", tdc))(["CCO"])
     assert "has no gsk3b_current.pkl" in answer.error
+
+
+def test_the_table_that_is_shown_is_of_the_rows_that_were_measured(pmo):
+    rows = [json.loads(line) for line in (ROOT / "benchmarks/pmo.jsonl").read_text().splitlines()]
+    assert len({(row["task"], row["seed"]) for row in rows}) == len(rows)
+    assert pmo.table(rows) in (ROOT / "docs/pmo.md").read_text()
+
+
+def test_several_seeds_are_shown_by_mean_and_deviation(pmo):
+    row = {"task": "qed", "top10": 0.9, "no_alerts": 0.5, "accessible": 1.0}
+    table = pmo.table([row | {"seed": seed, "auc_top10": area} for seed, area in enumerate((0.93, 0.95))])
+    assert "| qed | 0.941 | **0.942** | 0.940 ± 0.014 | 2 | 0.900 | 50 % | 100 % |" in table

@@ -151,8 +151,8 @@ def table(rows: list[dict]) -> str:
 
 
 def _best_bold(figures: list[float], digits: int) -> list[str]:
-    shown = [f"{figure:.{digits}f}" for figure in figures]
-    return [f"**{one}**" if one == max(shown) else one for one in shown]
+    shown = [round(figure, digits) for figure in figures]
+    return [f"**{one:.{digits}f}**" if one == max(shown) else f"{one:.{digits}f}" for one in shown]
 
 
 if __name__ == "__main__":

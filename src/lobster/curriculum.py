@@ -1,5 +1,6 @@
 """A run in stages, each with a score of its own: from what is easily reached to what is wanted."""
 
+import gc
 import logging
 import os
 import shutil
@@ -22,8 +23,8 @@ from lobster.runs.folder import STAGE, STAGE_END
 logger = logging.getLogger(__name__)
 
 _TAKEN_OVER = ("model_path", "diversity", "output_dir")
-# Without what costs, changes a model in memory, or is seen outside.
-_REHEARSAL = {"beta": 0.0, "use_vllm": False, "push_to_hub": False, "callbacks": None, "peft_config": None}
+# A rehearsal is without what costs, or is seen outside; and without a new adapter, which changes a model in memory.
+_REHEARSAL = {"beta": 0.0, "sync_ref_model": False, "use_vllm": False, "push_to_hub": False, "callbacks": None}
 
 
 def train_curriculum(
@@ -71,10 +72,6 @@ def train_curriculum(
             own.pop("peft_config", None)  # the adapter of the stage before is trained on
         runs.append(own | {"output_dir": Path(output_dir) / STAGE.format(number)})
     signature(train_ume_grpo).bind(**runs[0])  # a TypeError where an argument is missing
-    for run in runs:
-        if run.get("overwrite_output_dir") and not resume and os.environ.get("RANK", "0") == "0":
-            for old in (run["output_dir"] / STAGE_END, *foreign_checkpoints(run["output_dir"], None)):
-                shutil.rmtree(old, ignore_errors=True)
     ended = list(takewhile(lambda run: resume and (run["output_dir"] / STAGE_END).is_dir(), runs))
     for number in range(1, len(ended) + 1):
         logger.warning("stage %d of %d had ended: nothing is trained", number, len(stages))
@@ -82,8 +79,13 @@ def train_curriculum(
         memory.load(ended[-1]["output_dir"] / STAGE_END)
     left = runs[len(ended) :]
     for number, run in enumerate(left, len(ended) + 1):
+        if not resume and run["output_dir"].exists():
+            check_output_dir(run["output_dir"], overwrite=run.get("overwrite_output_dir", False))
         if len(left) > 1:
-            _rehearse(run | {"model_path": left[0]["model_path"]}, resume, number)
+            _rehearse(run | {"model_path": left[0]["model_path"]}, number)
+    gc.collect()  # a trainer and its callbacks know each other
+    if os.environ.get("RANK", "0") == "0" and left:
+        _forget([run["output_dir"] for run in left])
     trainer = None
     for number, run in enumerate(left, len(ended) + 1):
         folder = run["output_dir"]
@@ -99,6 +101,15 @@ def train_curriculum(
     return trainer
 
 
+def _forget(folders: Sequence[Path]) -> None:
+    """Remove what would be gone on with of an older run: where stages ended, and the checkpoints of all but the first."""
+    for folder in folders:
+        shutil.rmtree(folder / STAGE_END, ignore_errors=True)
+    for folder in folders[1:]:
+        for old in foreign_checkpoints(folder, None):
+            shutil.rmtree(old, ignore_errors=True)
+
+
 def _end(folder: Path, memory: DiversityMemory | None) -> None:
     """Leave the memory to the next stage, last of all that a stage leaves: by it is known that it has ended."""
     new = folder / f"{STAGE_END}.new"
@@ -108,15 +119,13 @@ def _end(folder: Path, memory: DiversityMemory | None) -> None:
     new.rename(folder / STAGE_END)
 
 
-def _rehearse(run: Mapping[str, Any], resume: bool, number: int) -> None:
+def _rehearse(run: Mapping[str, Any], number: int) -> None:
     """Build a stage's trainer and drop it: what is wrong is said before those in front of it have been trained for hours."""
-    arguments = {name: value for name, value in run.items() if name != "html_report"}
+    arguments = {name: value for name, value in run.items() if name not in ("html_report", "peft_config")}
     try:
         check_bounds(run)
         with TemporaryDirectory() as folder:
             prepare_ume_grpo(**arguments | _REHEARSAL | {"output_dir": folder})
-        if not resume and run["output_dir"].exists():
-            check_output_dir(run["output_dir"], overwrite=run.get("overwrite_output_dir", False))
     except (TypeError, ValueError) as error:
         error.args = (f"stage {number}: {error}",)
         raise

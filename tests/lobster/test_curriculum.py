@@ -1,6 +1,7 @@
 """Runs in stages: what is carried on, what ends one, and how they are resumed."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -106,6 +107,38 @@ def test_stages_that_overwrite_others_and_were_killed_do_not_go_on_with_those(tr
     with pytest.raises(SystemError):
         train("broken", [STAGES[0] | {"callbacks": [Dies()]}, STAGES[1]], seed=7, overwrite_output_dir=True)
     both_ends(unbroken, train("broken", STAGES, seed=7, resume=True))
+
+
+def test_an_adapter_goes_on_through_stages_that_were_killed(train):
+    peft = pytest.importorskip("peft")
+    stages = [*STAGES, {"max_steps": 1}]
+    adapter = peft.LoraConfig(task_type="CAUSAL_LM", r=2)
+    with pytest.raises(SystemError):
+        train("run", [stages[0], stages[1] | {"max_steps": 4, "callbacks": [Dies()]}, stages[2]], peft_config=adapter)
+    folder = train("run", stages, peft_config=adapter, resume=True)
+    assert (folder / "stage-3/adapter_model.safetensors").is_file()
+
+
+def test_a_mistake_costs_an_older_run_nothing(train):
+    folder = train("run", STAGES)
+    before = {file: file.stat().st_mtime_ns for file in folder.rglob("*") if file.is_file()}
+    with pytest.raises(ValueError, match="stage 2: a generation batch"):
+        train("run", [STAGES[0], STAGES[1] | {"num_generations": 3}], overwrite_output_dir=True)
+    with pytest.raises(FileExistsError, match="holds another run"):
+        train("run", STAGES[:1])
+    assert {file: file.stat().st_mtime_ns for file in folder.rglob("*") if file.is_file()} == before
+
+
+def test_a_stage_that_is_removed_is_trained_anew_with_those_behind_it(train):
+    unbroken = train("unbroken", STAGES, learning_rate=1e-4)
+    folder = train("run", STAGES, learning_rate=1e-3)
+    shutil.rmtree(folder / "stage-1")
+    both_ends(unbroken, train("run", STAGES, learning_rate=1e-4, resume=True))
+
+
+def test_what_costs_is_left_out_of_a_rehearsal(train):
+    stages = [{"max_steps": 1}, {"max_steps": 1, "sync_ref_model": True, "beta": 0.5}]
+    assert (train("run", stages) / "stage-2" / STAGE_END).is_dir()
 
 
 def test_a_later_stage_that_is_repeated_begins_with_the_memory_of_the_one_before(train, tiny_ume, tmp_path):

@@ -2,7 +2,6 @@
 
 import json
 import math
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import is_dataclass
 from functools import partial
@@ -12,7 +11,7 @@ from typing import Any
 
 from lobster.constants import Modality
 from lobster.scoring import Component, Scorer, ScoringError, ScoringFunction
-from lobster.scoring.completions import Outcome, Scored
+from lobster.scoring.completions import Outcome
 from lobster.scoring.scorer import scoring_of
 from lobster.workers.measured import Measured, one_by_one, together
 
@@ -45,7 +44,7 @@ def asked(oracle: Oracle, batch: bool = False) -> Ask:
 
 def _asked(oracle: Oracle, batch: bool) -> Ask:
     if isinstance(oracle, Scorer):
-        return lambda molecules: map(_of_scorer, oracle.score(molecules, Modality.SMILES))
+        return partial(_of_scorer, oracle)
     if callable(oracle) and not isinstance(oracle, ScoringFunction):
         function: Any = oracle
         if batch:
@@ -65,17 +64,17 @@ def _asked(oracle: Oracle, batch: bool) -> Ask:
 
 def _of_scoring(scoring: ScoringFunction, at_once: bool, molecules: list[str]) -> Iterator[Measured]:
     for some in [molecules] if at_once else [[molecule] for molecule in molecules]:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "component .* failed on")  # of a reward; a search says it itself
-            scores = scoring.score(some, Modality.SMILES) or []
-        for score in scores:
+        for score in scoring.score(some, Modality.SMILES) or []:
             yield Measured(score.total, "; ".join(score.errors.values()))
 
 
-def _of_scorer(scored: Scored) -> Measured:
-    """Return a score with an encoder; what the encoder cannot read is worth 0, as in a reward."""
-    failed = scored.outcome is Outcome.SCORING_FAILED
-    return Measured(math.nan, "scoring failed") if failed else Measured(scored.score)
+def _of_scorer(scorer: Scorer, molecules: list[str]) -> Iterator[Measured]:
+    """Yield scores with an encoder; what the encoder cannot read is worth 0, as in a reward."""
+    scored, faults = scorer.score_with_faults(molecules, Modality.SMILES)
+    why = "; ".join(dict.fromkeys(text for texts in faults.values() for text in texts if text))
+    for item in scored:
+        failed = item.outcome is Outcome.SCORING_FAILED
+        yield Measured(math.nan, why) if failed else Measured(item.score)
 
 
 def _checked(measured: Measured) -> Measured:

@@ -7,6 +7,7 @@ a call; the oracle is asked; the policy learns from the best so far, each spelle
 import hashlib
 import logging
 import math
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import chain, islice
@@ -104,14 +105,16 @@ def optimise(
         folder.remembering(ask, described(oracle)) if folder else ask, budget, policy, seed, device, list(start)
     )
     try:
-        if folder:
-            folder.restore(search)
-        while len(search.scores) < budget:
-            search.round()
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "component .* failed on|scoring .* failed")  # of a reward; see `_answers`
             if folder:
-                folder.save(search)
-            if on_round:
-                on_round(search.result)
+                folder.restore(search)
+            while len(search.scores) < budget:
+                search.round()
+                if folder:
+                    folder.save(search)
+                if on_round:
+                    on_round(search.result)
     except KeyboardInterrupt as interruption:
         kept = (
             f"what the oracle said is in {output_dir}, go on with --resume (resume=True)"

@@ -187,6 +187,10 @@ class DiversityMemory:
         from rdkit.DataStructs import ExplicitBitVect
 
         file = Path(folder) / MEMORY_FILE
+        if not file.parent.is_dir():
+            raise FileNotFoundError(
+                f"{folder} does not exist: expected a folder with a diversity memory ({MEMORY_FILE})"
+            )
         if not file.is_file():
             raise FileNotFoundError(
                 f"{file} does not exist: the run that wrote this folder had no diversity memory. "

@@ -13,6 +13,7 @@ from trl import GRPOTrainer
 from lobster.resume import (
     check_output_dir,
     checkpoint_to_resume,
+    checkpoints,
     foreign_checkpoints,
     told_when_full,
     told_when_interrupted,
@@ -114,11 +115,11 @@ class UmeGRPOTrainer(GRPOTrainer):
         start = checkpoint_to_resume(folder, resume_from_checkpoint)
         check_output_dir(folder, start, self.overwrite_output_dir)
         self.accelerator.wait_for_everyone()
+        if start is not None and self._had_ended(start):
+            return TrainOutput(self.state.global_step, 0.0, {})
         if self.args.should_save and self.overwrite_output_dir:
             for old in foreign_checkpoints(folder, start):
                 shutil.rmtree(old)
-        if start is not None and self._had_ended(start):
-            return TrainOutput(self.state.global_step, 0.0, {})
         if start is not None:
             compare_settings(start, self.settings(), self.model, self.is_world_process_zero())
         self.recorder.begin(folder, start)
@@ -145,7 +146,7 @@ class UmeGRPOTrainer(GRPOTrainer):
     def _conclude(self, folder: Path, ended: str) -> None:
         if self.is_world_process_zero():
             self.ume_reward.top_sequences.write(folder)
-            self.recorder.summarise(self.state, ended, bool(self._guard and self._guard.reason))
+            self.recorder.summarise(self.state, ended, any(guard.reason for guard in self._guards))
 
     def report(self) -> "Report":
         """Write ``report.html`` into ``output_dir``, of what there is of the run by now; a notebook shows it.
@@ -159,16 +160,13 @@ class UmeGRPOTrainer(GRPOTrainer):
         return Report(write_html_report(str(self.args.output_dir), encoder=self.ume_reward.reward_function.encoder))
 
     @property
-    def _guard(self) -> RunGuard | None:
-        return next((call for call in self.callback_handler.callbacks if isinstance(call, RunGuard)), None)
+    def _guards(self) -> list[RunGuard]:
+        return [callback for callback in self.callback_handler.callbacks if isinstance(callback, RunGuard)]
 
     def _why_ended(self) -> str:
-        if self._guard and self._guard.reason:
-            return self._guard.reason
-        for callback in self.callback_handler.callbacks:
-            if isinstance(callback, GOALS) and (why := callback.ended(self.state)):
-                return why
-        return f"step {self.state.global_step} of {self.state.max_steps}"
+        goals = (callback for callback in self.callback_handler.callbacks if isinstance(callback, GOALS))
+        reasons = [guard.reason for guard in self._guards] + [goal.ended(self.state) for goal in goals]
+        return next(filter(None, reasons), f"step {self.state.global_step} of {self.state.max_steps}")
 
     def _had_ended(self, checkpoint: Path) -> bool:
         """Say whether a checkpoint is the end of its run; if so, load it."""
@@ -177,11 +175,13 @@ class UmeGRPOTrainer(GRPOTrainer):
         reached = any(isinstance(call, GOALS) and call.ended(state) for call in self.callback_handler.callbacks)
         epochs = self.args.num_train_epochs == state.num_train_epochs
         steps = self.args.max_steps if self.args.max_steps > 0 else state.max_steps if epochs else float("inf")
-        stopped = bool(self._guard) and was_stopped_by_guard(checkpoint.parent)
+        folder = Path(str(self.args.output_dir)).resolve()
+        is_last = [*checkpoints(folder).values()][:1] == [checkpoint.resolve()]
+        stopped = bool(self._guards) and is_last and was_stopped_by_guard(folder)
         if state.global_step < steps and not reached and not stopped:
             return False
         best = state.best_model_checkpoint if self.args.load_best_model_at_end or stopped else None
-        self._load_from_checkpoint(best or str(checkpoint))
+        self._load_from_checkpoint(str(checkpoint.parent / Path(best).name if best else checkpoint))
         self.state = state
         if self.is_world_process_zero():
             why = "had been stopped by its guard after" if stopped else "had ended at"

@@ -181,7 +181,9 @@ class RunRecorder(TrainerCallback):
             "first": lines[0] if lines else None,
             "last": lines[-1] if lines else None,
         }
-        (self.folder / SUMMARY_FILE).write_text(json.dumps(summary, indent=2) + "\n")
+        new = self.folder / f"{SUMMARY_FILE}.new"
+        new.write_text(json.dumps(summary, indent=2) + "\n")
+        new.replace(self.folder / SUMMARY_FILE)
 
 
 def _is_step(logs: Mapping[str, Any]) -> bool:

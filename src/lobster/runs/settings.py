@@ -52,7 +52,7 @@ def run_settings(
         shown = [kind, f"{component.weight:g}", component.role, component.transform, component.parameters]
         settings[f"scoring.{component.name}"] = " ".join(str(part) for part in shown if part)
     for name, value in vars(memory).items() if memory is not None else ():
-        if not name.startswith("_"):
+        if not name.startswith("_") and name != "begin_with":  # which the checkpoint's own memory has in it
             settings[f"diversity.{name}"] = value
     return json.loads(json.dumps(settings, default=str))
 

@@ -96,7 +96,7 @@ def score_file(
 
 def _identified(value: Any) -> Any:
     """Return a value; of a file its name with the beginning of its sha256."""
-    if not isinstance(value, str) or not Path(value).is_file():
+    if not isinstance(value, str) or not os.path.isfile(value):  # which takes any text
         return value
     with Path(value).open("rb") as stream:
         return f"{value} (sha256 {hashlib.file_digest(stream, 'sha256').hexdigest():.8})"

@@ -184,7 +184,7 @@ class ScoringServer:
             return JSONResponse({"detail": "the body's length is unknown: send Content-Length"}, 411)
         if int(size) > self._limits.max_bytes:
             return JSONResponse({"detail": f"{size} bytes, expected {self._limits.max_bytes} at most"}, 413)
-        if "json" not in kind:
+        if "json" not in kind.lower():
             return JSONResponse({"detail": f"the content type is {kind}: send JSON as application/json"}, 415)
         return None
 

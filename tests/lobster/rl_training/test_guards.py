@@ -1,6 +1,7 @@
 """Guards: a run that goes bad is warned about, stopped, and gives its best policy back."""
 
 import logging
+import shutil
 
 import pytest
 import torch
@@ -81,7 +82,7 @@ def test_a_run_that_collapses_gives_back_its_best_policy(tiny_policy, tiny_ume, 
         "learning_rate": 0.05,
         "lr_scheduler_type": "constant",
         "max_steps": 60,
-        "save_steps": 100,
+        "save_steps": 1,
         "logging_steps": 1,
         "disable_tqdm": True,
     }
@@ -98,6 +99,8 @@ def test_a_run_that_collapses_gives_back_its_best_policy(tiny_policy, tiny_ume, 
     trainer.save_model(str(tmp_path))
     saved = AutoModelForCausalLM.from_pretrained(tmp_path)
     assert all(torch.equal(p, q) for p, q in zip(kept.parameters(), saved.parameters(), strict=True))
+    for later in range(best + 1, trainer.state.global_step + 1):  # as where checkpoints are rare
+        shutil.rmtree(tmp_path / f"checkpoint-{later}", ignore_errors=True)
     again = create_ume_grpo_trainer(
         tiny_policy, tiny_ume, prompts, output_dir=tmp_path, guard={"window": 2, "max_kl": 0.05}, beta=0.01, **settings
     )

@@ -5,6 +5,7 @@ import logging
 import math
 import os
 from pathlib import Path
+from pickle import UnpicklingError
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -87,7 +88,13 @@ class SearchFolder:
         """Bring a search to where its last state was written, if one was, and ask again where the oracle failed."""
         file = self.folder / STATE_FILE
         if file.exists():
-            search.restore(torch.load(file, map_location="cpu", weights_only=True))
+            try:
+                state = torch.load(file, map_location="cpu", weights_only=True)
+            except (RuntimeError, EOFError, UnpicklingError) as error:
+                raise ValueError(
+                    f"{file} is damaged: remove it, and the search goes on from {ANSWERS_FILE} to the same end"
+                ) from error
+            search.restore(state)
             search.ask_again()
             self.save(search)
 
@@ -116,5 +123,15 @@ def _read(file: Path) -> dict[str, float]:
     if not text.endswith("\n") and text:
         text = text[: text.rfind("\n") + 1]
         file.write_text(text)
-    said = {molecule: float(value) for molecule, value in csv.reader(text.splitlines())}
-    return {molecule: value for molecule, value in said.items() if math.isfinite(value)}
+    said = {}
+    for number, row in enumerate(csv.reader(text.splitlines()), 1):
+        try:
+            molecule, text_of_value = row
+            value = float(text_of_value)
+        except ValueError as error:
+            raise ValueError(
+                f"{file}, line {number} is {row}: expected a SMILES and a number; remove the line"
+            ) from error
+        if math.isfinite(value):
+            said[molecule] = value
+    return said

@@ -193,6 +193,11 @@ def create_ume_grpo_trainer(
         callbacks.append(ScoreReached(until_score))
     several_rewards = isinstance(reward_funcs, (list, tuple))
     others = reward_funcs if several_rewards else [] if reward_funcs is None else [reward_funcs]
+    if (weights := settings.get("reward_weights")) and len(weights) != 1 + len(others):
+        raise ValueError(
+            f"reward_weights has {len(weights)} weights for {1 + len(others)} rewards: expected the UME's first, then one for "
+            "each of reward_funcs"
+        )
     arguments = {
         "model_path": model_path,
         "ume_model_path": ume_model,

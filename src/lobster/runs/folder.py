@@ -53,11 +53,19 @@ def read_metrics(folder: str | Path) -> pd.DataFrame:
 
     Raises:
         FileNotFoundError: The folder is none of a run.
+        ValueError: A line cannot be read.
     """
     file = Path(folder) / METRICS_FILE
     if not file.is_file():
         raise FileNotFoundError(f"{file} does not exist: expected the output_dir of a run")
-    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    rows = []
+    for number, line in enumerate(file.read_text().splitlines(keepends=True), 1):
+        if not line.endswith("\n"):  # which a kill left half-written
+            break
+        try:
+            rows.append(json.loads(line))
+        except ValueError as error:
+            raise ValueError(f"{file}, line {number} is no JSON ({error}): remove it") from error
     return pd.DataFrame(rows, dtype=float) if rows else pd.DataFrame({"step": []}, dtype=float)
 
 

@@ -111,7 +111,7 @@ class Oracle:
                 "{input} and {output}, or a url"
             )
         self.name, self.settings = name, settings
-        self._known_as = {"kind": kind, "parameters": dict(parameters)}
+        self._known_as: dict[str, Any] = {"kind": kind, "parameters": dict(parameters)}
         self._known_now = self.version()
         self._task = Task(function, batch)
         self._pool = None
@@ -126,7 +126,9 @@ class Oracle:
 
     def version(self) -> str:
         """Return what it is known by, which differs once a file among its parameters has changed."""
-        files = {text: _digest(text, *found) for text in _texts(self._known_as) if (found := _file_version(text))}
+        words = shlex.split(self._known_as["parameters"]["command"]) if self._known_as["kind"] == "command" else []
+        texts = [*words, *_texts(self._known_as)]
+        files = {text: _digest(text, *found) for text in texts if (found := _file_version(text))}
         return json.dumps(self._known_as | {"files": files}, sort_keys=True, default=str)
 
     def __call__(self, sequences: Sequence[str], modality: Modality) -> list[Measured]:
@@ -236,10 +238,10 @@ def source(function: Callable[..., Any]) -> str | None:
 
 
 def _texts(value: Any) -> Iterator[str]:
-    """Yield all texts in parameters, and the words of a command, any of which may be a file."""
+    """Yield all texts in parameters, any of which may be a file."""
     if isinstance(value, Mapping):
-        for name, item in value.items():
-            yield from shlex.split(item) if name == "command" else _texts(item)
+        for item in value.values():
+            yield from _texts(item)
     elif isinstance(value, (list, tuple)):
         for item in value:
             yield from _texts(item)

@@ -142,22 +142,33 @@ class Url:
         if not isinstance(values, list):
             raise ValueError(f"{self.url} answered {answer!r:.100}, expected {{'values': [...]}}")
         errors = answer.get("errors") or [None] * len(values)
+        if not isinstance(errors, list) or len(errors) != len(values):
+            raise ValueError(
+                f"{self.url} answered {len(values)} values and the errors {errors!r:.60}: expected as many"
+            )
         return [ValueError(error or "no value") if v is None else v for v, error in zip(values, errors, strict=True)]
 
     def _post(self, content: Any) -> Any:
         import urllib.error  # each worker process reads this module; few need these
         import urllib.request
+        from http.client import HTTPException
 
         data, header = json.dumps(content).encode(), {"Content-Type": "application/json"}
         try:
             with urllib.request.urlopen(urllib.request.Request(self.url, data, header)) as response:
-                return json.load(response)
+                body = response.read()
         except urllib.error.HTTPError as error:
             said = f"{self.url} answered {error.code}: {error.read().decode(errors='replace'):.200}"
             refused = 400 <= error.code < 500 and error.code not in (408, 429)
             raise (RefusedError if refused else RuntimeError)(said) from error
         except urllib.error.URLError as error:
             raise ConnectionError(f"{self.url} cannot be reached: {error.reason}") from error
+        except (HTTPException, ConnectionError) as error:
+            raise ConnectionError(f"{self.url} broke off its answer: {error}") from error
+        try:
+            return json.loads(body)
+        except ValueError as error:
+            raise ValueError(f"{self.url} answered {body[:60]!r}, which is no JSON") from error
 
 
 def _number(text: str | None) -> float | Exception:

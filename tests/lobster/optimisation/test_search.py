@@ -289,6 +289,22 @@ def test_a_line_that_was_half_written_is_asked_again(search, tmp_path):
     assert search(nitrogens, 40, output_dir=tmp_path, resume=True) == whole
 
 
+def test_what_is_damaged_is_named_with_the_remedy(search, tmp_path):
+    whole = search(nitrogens, 30, output_dir=tmp_path)
+    answers, state = tmp_path / ANSWERS_FILE, tmp_path / STATE_FILE
+    state.write_bytes(state.read_bytes()[:1000])
+    with pytest.raises(ValueError, match=r"state\.pt is damaged: remove it, and the search goes on from answers\.csv"):
+        search(nitrogens, 30, output_dir=tmp_path, resume=True)
+    state.unlink()
+    good = answers.read_text()
+    for bad in ("CCO,0.5,7", "CCO,abc", "CCO"):
+        answers.write_text(f"{good}{bad}\n")
+        with pytest.raises(ValueError, match=r"answers\.csv, line 31 is .+: expected a SMILES and a number; remove"):
+            search(nitrogens, 30, output_dir=tmp_path, resume=True)
+    answers.write_text(good)
+    assert search(nitrogens, 30, output_dir=tmp_path, resume=True) == whole
+
+
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [

@@ -21,7 +21,7 @@ from lobster.model.checkpoints import assets
 from lobster.pretraining.__main__ import main
 from lobster.pretraining.corpus import CorpusError, TokenCorpus
 from lobster.pretraining.initialization import OFFSETS, count_codons, look_at_neighbours
-from lobster.pretraining.policy import MAX_LENGTH, CausalCollator, policy_tokenizer, usable, vocabulary
+from lobster.pretraining.policy import MAX_LENGTH, CausalCollator, check_readable, policy_tokenizer, usable, vocabulary
 from lobster.pretraining.run import Speed
 from lobster.pretraining.ume import MaskingCollator
 from lobster.sequences import SequenceFileError
@@ -448,6 +448,15 @@ def test_empty_corpus_is_named(tmp_path: Path, command: str):
                 "cpu",
             ]
         )
+
+
+def test_a_policy_does_not_learn_what_is_no_molecule_in_silence(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    (tmp_path / "odd.smi").write_text("hello\n1234\n" * 20)
+    with pytest.raises(CorpusError, match=r"40 of 40 sequences that were looked at are no SMILES, such as \['hello'\]"):
+        main(["policy", "--smiles", f"{tmp_path}/odd.smi", "--output_dir", f"{tmp_path}/out"])
+    (tmp_path / "some.smi").write_text("hello\nCCO\nCCN\nc1ccccc1\n" * 20)
+    check_readable(f"{tmp_path}/some.smi", Modality.SMILES)
+    assert "20 of 80 sequences that were looked at are no SMILES, such as ['hello']" in caplog.text
 
 
 def test_run_without_a_corpus_is_refused(tmp_path: Path):

@@ -128,6 +128,12 @@ def test_a_data_set_that_does_not_fit_is_explained(tiny_policy, tiny_ume, column
         create_ume_grpo_trainer(tiny_policy, tiny_ume, Dataset.from_dict(columns), **settings)
 
 
+def test_a_weight_too_few_is_explained(tiny_policy, tiny_ume, prompts):
+    wrong = {"reward_funcs": [lambda completions, **columns: [0.0] * len(completions)], "reward_weights": [1.0]}
+    with pytest.raises(ValueError, match="has 1 weights for 2 rewards: expected the UME's first, then one for each"):
+        create_ume_grpo_trainer(tiny_policy, tiny_ume, prompts, **SMALL | wrong)
+
+
 def test_a_lone_prompt_begins_every_group(tiny_policy, tiny_ume, tmp_path):
     settings = SMALL | {"per_device_train_batch_size": 32, "max_steps": 1}
     trainer = create_ume_grpo_trainer(tiny_policy, tiny_ume, ["C"], output_dir=tmp_path, **settings)

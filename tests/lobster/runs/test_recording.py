@@ -74,6 +74,15 @@ def test_every_completion_is_recorded(ended):
     assert read_metrics(ended).set_index("step").reward.to_dict() == pytest.approx(means.to_dict(), abs=1e-4)
 
 
+def test_a_line_of_metrics_that_is_cut_or_none_is_told(ended, tmp_path):
+    file, whole = tmp_path / "metrics.jsonl", (ended / "metrics.jsonl").read_text()
+    file.write_text(whole + '{"step": 4, "rew')
+    assert list(read_metrics(tmp_path).step) == [1, 2, 3]
+    file.write_text("rubbish\n" + whole)
+    with pytest.raises(ValueError, match=r"metrics\.jsonl, line 1 is no JSON"):
+        read_metrics(tmp_path)
+
+
 def test_the_summary_says_how_it_ended(ended):
     summary = json.loads((ended / "summary.json").read_text())
     assert summary["ended"] == "step 3 of 3"

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 import urllib.request
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -103,3 +104,34 @@ def test_a_server_that_is_gone_for_good_ends_the_run_in_one_line(server, tiny_um
     assert f"{server.url} cannot be reached" in str(error.value)
     assert "\n" not in str(error.value)
     assert time.monotonic() - begun < 15  # it waited once in each call, not once for each batch
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b"<html>busy</html>", r"http://.+ answered b'<html>busy</html>', which is no JSON"),
+        (b'{"values": [0.5', r"http://.+ answered .+, which is no JSON"),
+        (b"[0.5]", r"http://.+ answered \[0.5\], expected \{'values'"),
+        (
+            b'{"values": [null, 0.5], "errors": ["no conformer"]}',
+            r"answered 2 values and the errors \['no conformer'\]: expected",
+        ),
+        (b'{"values": [null, 0.5], "errors": "bad"}', "answered 2 values and the errors 'bad': expected as many"),
+    ],
+)
+def test_an_answer_that_is_malformed_is_shown_with_who_gave_it(body, said):
+    class Answers(BaseHTTPRequestHandler):
+        def do_POST(self):
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *args):
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Answers) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        component = Component("url", url=f"http://127.0.0.1:{server.server_port}/", retries=0, cache=False, workers=1)
+        [one, _] = component.measure(["CCO", "CCN"], Modality.SMILES)
+        server.shutdown()
+    assert re.search(said, one.error)

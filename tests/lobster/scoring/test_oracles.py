@@ -287,6 +287,14 @@ def test_a_wrong_description_is_explained_in_one_line(place, text, message):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("command", [["a", "b"], "don't"])
+def test_a_parameter_of_a_function_may_be_called_command(place, command):
+    with (place / "slow_things.py").open("a") as module:
+        module.write("\ndef takes(sequence, command):\n    return float(len(command))\n")
+    component = Component("slow_things.takes", command=command, workers=1, cache=False)
+    assert measure(component, "C") == ([float(len(command))], [""])
+
+
 def test_what_cannot_be_known_again_is_not_kept(place):
     with pytest.raises(ScoringError, match="a later run cannot tell that a lambda, a closure"):
         Component(lambda s: 1.0, "own", cache=True)

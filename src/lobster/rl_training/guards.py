@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from transformers import TrainerCallback
-from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from lobster.runs.top_sequences import TopSequences
@@ -140,7 +139,7 @@ class RunGuard(TrainerCallback):
             folder = Path(args.output_dir) / f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}"
             state.best_model_checkpoint = str(folder)
             if args.should_save:  # it was written before this was known
-                state.save_to_json(str(folder / TRAINER_STATE_NAME))
+                state.save_to_json(str(folder / "trainer_state.json"))
 
     def _stop(self, what: str, args: Any, state: Any, control: Any) -> None:
         control.should_training_stop = True

@@ -114,9 +114,9 @@ class UmeGRPOTrainer(GRPOTrainer):
         folder = Path(str(self.args.output_dir))
         start = checkpoint_to_resume(folder, resume_from_checkpoint)
         check_output_dir(folder, start, self.overwrite_output_dir)
-        self.accelerator.wait_for_everyone()
         if start is not None and self._had_ended(start):
             return TrainOutput(self.state.global_step, 0.0, {})
+        self.accelerator.wait_for_everyone()  # until all have looked at what is removed now
         if self.args.should_save and self.overwrite_output_dir:
             for old in foreign_checkpoints(folder, start):
                 shutil.rmtree(old)

@@ -23,7 +23,9 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--scoring", required=True, help="YAML file of a scoring function, or one component such as qed")
     made.add_argument("--budget", type=int, default=10_000, help="different molecules to ask about (%(default)s)")
     made.add_argument("--output", required=True, help="folder for the molecules, the best of them and the state")
-    made.add_argument("--resume", action="store_true", help="go on with the search in that folder")
+    made.add_argument(
+        "--resume", action="store_true", help="go on with the search in that folder, also within a larger budget"
+    )
     made.add_argument(
         "--policy", default="smiles-policy-7M", help="a name that ships, a folder or a Hub id (%(default)s)"
     )

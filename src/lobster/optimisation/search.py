@@ -75,7 +75,7 @@ def optimise(
         budget: How many different molecules it may be asked about.
         policy: The causal language model to start from: a name that ships, a folder or a Hub id.
         output_dir: Folder for what was found and the state of the search; by default nothing is kept.
-        resume: Go on with the search in ``output_dir``, to the same end as one that was never stopped.
+        resume: Go on with the search in ``output_dir``, to the same end as one that was never stopped, or within a larger budget.
         seed: Of everything that is drawn. The same seed on the same machine gives the same molecules.
         batch: Whether a function takes a list of SMILES and returns as many numbers.
         device: Where the policy runs; CUDA where there is one.
@@ -152,6 +152,7 @@ class Search:
         self.ask, self.budget = ask, budget
         self.settings = {"budget": budget, "policy": str(policy), "seed": seed, "start": _known_as(start)}
         self.scores: dict[str, float] = {}
+        self._unasked = _share(budget, *START)  # molecules that the policy writes unasked
         self._known = real_neighbourhoods().union(*map(neighbourhoods, filter(None, map(canonical_smiles, start))))
         self._check_start(start)
         self._start = self._new(start)  # begins once it is asked, after `restore`
@@ -175,7 +176,7 @@ class Search:
         calls = min(_share(self.budget, *ROUND), self.budget - len(self.scores))
         ranked = self._ranked()
         found = list(islice(self._start, calls))
-        if not found and (len(self.scores) < _share(self.budget, *START) or not self._differ(ranked)):
+        if not found and (len(self.scores) < self._unasked or not self._differ(ranked)):
             found = list(islice(self._new(self._writer.write(calls)), calls))
         elif not found:
             self._learn(ranked, math.ceil(calls / CALLS_A_STEP))
@@ -243,7 +244,7 @@ class Search:
     @cached_property
     def _chemistry(self) -> frozenset[int]:
         """What a candidate's atoms may be bound to, as real molecules are, one to start with, or two that the policy wrote unasked."""
-        return self._known.union(common_neighbourhoods(islice(self.scores, _share(self.budget, *START))))
+        return self._known.union(common_neighbourhoods(islice(self.scores, self._unasked)))
 
     def _drawn(self, ranked: Sequence[str]) -> str:
         """Return a molecule from the best share of all, which is drawn between a thousandth and all, evenly in its logarithm."""
@@ -297,6 +298,7 @@ class Search:
         asked_about = {"molecules": list(self.scores), "scores": list(self.scores.values())}
         return asked_about | {
             "settings": self.settings,
+            "unasked": self._unasked,
             "random": self._random.getstate(),
             "policy": self._writer.state(),
         }
@@ -305,13 +307,15 @@ class Search:
         """Become what `state` told.
 
         Raises:
-            ValueError: It is of a search with other settings.
+            ValueError: It is of a search with other settings; a larger budget goes on.
         """
-        if changed := differences(state["settings"], self.settings):
+        then = state["settings"]
+        if changed := differences(then | {"budget": max(then["budget"], self.budget)}, self.settings):
             raise ValueError(
                 f"the search to go on with had other settings: {', '.join(changed)}. Give it those, or choose another folder"
             )
         self.scores = dict(zip(state["molecules"], state["scores"], strict=True))
+        self._unasked = state["unasked"]
         self._fingerprints = fingerprints(state["molecules"])
         self._random.setstate(state["random"])
         self._writer.restore(state["policy"])

@@ -257,6 +257,18 @@ def test_a_killed_search_goes_on_to_the_same_end(search, tiny_policy, tmp_path):
     assert len(asked) == 80 - known
 
 
+def test_a_search_goes_on_within_a_larger_budget(search, tmp_path):
+    first = search(nitrogens, 40, output_dir=tmp_path)
+    asked = []
+    both = search(lambda smiles: asked.append(smiles) or nitrogens(smiles), 90, output_dir=tmp_path, resume=True)
+    assert both.molecules == [*first.molecules, *asked]
+    assert len(asked) == 50
+    assert both.best(1)[0][1] >= first.best(1)[0][1]
+    assert search(nitrogens, 90, output_dir=tmp_path, resume=True) == both
+    with pytest.raises(ValueError, match="other settings: budget 90 → 40"):
+        search(nitrogens, 40, output_dir=tmp_path, resume=True)
+
+
 @pytest.mark.parametrize(
     "changed",
     [

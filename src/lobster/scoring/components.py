@@ -17,7 +17,7 @@ from lobster.scoring.complexity import complexity
 from lobster.scoring.families import family
 from lobster.scoring.folding import Plddt
 from lobster.scoring.molscore import Molscore
-from lobster.scoring.oracles import SETTINGS, Oracle, Settings, source
+from lobster.scoring.oracles import SETTINGS, Oracle, Settings, module_digest
 from lobster.scoring.parameters import fit, number, signature
 from lobster.scoring.reference import ENVIRONMENTS, MEASURES
 from lobster.scoring.transforms import TRANSFORMS, Transform
@@ -265,13 +265,13 @@ class Component:
             raise ScoringError(f"{self.name}: {min(settings)} is for oracles and functions of your own")
         else:
             self._check_no_clash(measure, settings)
-            kind, text = f"{getattr(measure, '__module__', '')}.{getattr(measure, '__qualname__', '')}", source(measure)
-            if text is None and settings.setdefault("cache", False):
+            kind = f"{getattr(measure, '__module__', '')}.{getattr(measure, '__qualname__', '')}"
+            if (digest := module_digest(measure)) is None and settings.setdefault("cache", False):
                 raise ScoringError(
                     f"{self.name}: a later run cannot tell that a lambda, a closure or an object is the same again: name a "
                     "function of a module, or leave cache out"
                 )
-            known = known | {"source of the function": text}
+            known = known | {"module": digest}
             measure = partial(measure, **self.parameters)
         try:
             return Oracle(self.name, kind, measure, known, batch, Settings.of(settings), processes)

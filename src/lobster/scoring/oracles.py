@@ -76,7 +76,7 @@ class Oracle:
     """Asks something slow what sequences are worth.
 
     What fails is not kept. A value is known again by the sequence, its modality, and what was asked: its kind, the command,
-    address or function's name and source text, its parameters, and what stands in the files among them.
+    address or function's name and the text of its module, its parameters, and what stands in the files among them.
 
     Args:
         name: What it is called where it says how far it is.
@@ -120,7 +120,7 @@ class Oracle:
                 self._pool = WorkerPool(self._task, settings.workers, settings.timeout, settings.retries)
             except Exception as error:  # pickling somebody else's function may raise anything
                 raise ValueError(f"it cannot be sent to a worker process: {in_one_line(error)}") from error
-        self._stored = None
+        self._stored, self._keeps = None, True
         if settings.cache is not False:
             self._stored = StoredValues(default_file() if settings.cache in (None, True) else str(settings.cache))
 
@@ -176,19 +176,20 @@ class Oracle:
             try:
                 return self._stored.find(key, set(sequences))
             except sqlite3.Error as error:
-                self._do_without(error)
+                self._stored = None
+                self._warn("cannot be read, values are neither known nor kept", error)
         return {}
 
     def _save(self, key: str, values: Mapping[str, float]) -> None:
-        if self._stored is not None and values:
+        if self._stored is not None and self._keeps and values:
             try:
                 self._stored.add(key, values)
             except sqlite3.Error as error:
-                self._do_without(error)
+                self._keeps = False
+                self._warn("cannot be written to, new values are not kept", error)
 
-    def _do_without(self, error: sqlite3.Error) -> None:
-        warnings.warn(f"{self.name}: its cache fails, values are no longer kept: {error}", stacklevel=5)
-        self._stored = None
+    def _warn(self, what: str, error: sqlite3.Error) -> None:
+        warnings.warn(f"{self.name}: its cache {what}: {error}", stacklevel=5)
 
 
 class _Progress:
@@ -222,19 +223,23 @@ class _Progress:
             self._bar.close()
 
 
-def source(function: Callable[..., Any]) -> str | None:
-    """Return a function's text, "" where it has none; None where another run could not tell that it is the same one.
+def module_digest(function: Callable[..., Any]) -> str | None:
+    """Return what stands for the text of a function's module, on whose constants and other functions it may depend.
 
-    >>> source(os.path.join) is None, source(lambda sequence: 1.0)
-    (False, None)
+    "" is of a function of C; None where another run could not tell that it is the same one.
+
+    >>> module_digest(len), module_digest(lambda sequence: 1.0) is None, len(module_digest(os.path.join))
+    ('', True, 64)
     """
     name = getattr(function, "__qualname__", "<none>")
-    if "<" in name or (hasattr(function, "__self__") and not inspect.isbuiltin(function)):
+    if inspect.isbuiltin(function):
+        return ""
+    if "<" in name or hasattr(function, "__self__"):
         return None  # a lambda, a closure or an object: what is bound to it cannot be seen
     try:
-        return inspect.getsource(function)
-    except (OSError, TypeError):  # a function of C, or typed in
-        return ""
+        return hashlib.sha256(inspect.getsource(inspect.getmodule(function)).encode()).hexdigest()  # type: ignore[arg-type]
+    except (OSError, TypeError):  # typed in: nobody sees the rest
+        return None
 
 
 def _texts(value: Any) -> Iterator[str]:

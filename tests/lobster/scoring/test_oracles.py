@@ -6,6 +6,8 @@ import os
 import pickle
 import re
 import signal
+import sqlite3
+import subprocess
 import sys
 import time
 import warnings
@@ -406,9 +408,36 @@ def test_several_processes_share_a_file(place):
 def test_a_cache_that_fails_later_is_told_and_done_without(place):
     component = Component("slow_things.length", cache="values.sqlite", log="log")
     Path("values.sqlite").write_bytes(b"no longer a database" * 100)
-    with pytest.warns(UserWarning, match="length: its cache fails, values are no longer kept: file is not a database"):
+    with pytest.warns(UserWarning, match="length: its cache cannot be read, values are neither known nor kept: file is"):
         assert measure(component, "CC")[0] == [2]
     assert measure(component, "CC")[0] == [2]
+
+
+def test_a_cache_that_cannot_be_written_to_is_read_on(place):
+    component = Component("slow_things.length", cache="values.sqlite", log="log")
+    measure(component, "CC", "CCC")
+    with sqlite3.connect("values.sqlite") as connection:
+        connection.execute("CREATE TRIGGER shared BEFORE INSERT ON stored BEGIN SELECT RAISE(FAIL, 'read only'); END")
+    with pytest.warns(UserWarning, match="length: its cache cannot be written to, new values are not kept: read only"):
+        measure(component, "C", "CC")
+    assert measure(component, "C", "CC", "CCC")[0] == [1, 2, 3]
+    assert log() == ["CC", "CCC", "C", "C"]
+
+
+def test_a_constant_beside_a_function_makes_it_another_oracle(place, tmp_path_factory):
+    def counted(folder, element):
+        (folder / "counting.py").write_text(f"ELEMENT = {element!r}\n\ndef count(s):\n    return s.count(ELEMENT)\n")
+        program = f"""if True:
+            from lobster.constants import Modality
+            from lobster.scoring import Component
+            found = Component("counting.count", cache="{place}/values.sqlite").measure(["CCN", "CCO"], Modality.SMILES)
+            print([one.value for one in found])"""
+        return subprocess.run([sys.executable, "-c", program], cwd=folder, capture_output=True, text=True).stdout
+
+    one, other = tmp_path_factory.mktemp("one"), tmp_path_factory.mktemp("other")
+    assert counted(one, "N") == "[1.0, 0.0]\n"
+    assert counted(other, "O") == "[0.0, 1.0]\n"
+    assert counted(one, "C") == "[2.0, 2.0]\n"
 
 
 def test_many_values_are_found_at_once(place):

@@ -61,7 +61,7 @@ def score_file(
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: The file cannot be read, the output's ending is unknown, or it was begun otherwise.
+        ValueError: The file cannot be read, the output's ending is unknown, it is the file itself, or was begun otherwise.
         FileExistsError: The output exists.
         RuntimeError: The encoder or a component failed on every sequence of several calls in a row.
         KeyboardInterrupt: Ctrl-C; the message says how far it came.
@@ -73,6 +73,8 @@ def score_file(
         "explain": explain,
     }
     total = sum(1 for _ in read_records(file, column))
+    if os.path.exists(output) and os.path.samefile(file, output):
+        raise ValueError(f"{output} is what is to be scored: name another output")
     outcomes: Counter[str] = Counter()
     with _Table(Path(output), _columns(scorer, explain), settings, overwrite) as table:
         records = islice(read_records(file, column), table.rows, None)
@@ -185,16 +187,19 @@ class _Table:
             if self.output.exists():
                 raise FileExistsError(f"{self.output} exists: name another output, or overwrite it (--overwrite)")
             return 0, 0
-        state = json.loads(self.progress.read_text())
-        then = state["about"]
+        try:
+            state = json.loads(self.progress.read_text())
+            then, rows, written = state["about"], int(state["rows"]), int(state["bytes"])
+        except (ValueError, TypeError, KeyError) as error:
+            raise ValueError(f"{self.progress} is damaged: name another output, or begin anew (--overwrite)") from error
         if changed := [f"{name} {then.get(name)} → {now}" for name, now in self.about.items() if then.get(name) != now]:
             raise ValueError(
                 f"{self.output} was begun with other settings ({', '.join(changed)}): go on with those, name another output, or "
                 "overwrite it (--overwrite)"
             )
-        if state["bytes"] > (self.growing.stat().st_size if self.growing.is_file() else 0):
+        if written > (self.growing.stat().st_size if self.growing.is_file() else 0):
             raise ValueError(f"{self.growing} is shorter than {self.progress} says: overwrite it (--overwrite)")
-        return state["rows"], state["bytes"]
+        return rows, written
 
     def __enter__(self) -> "_Table":
         self._note()  # first, so that a table which was just begun is known for one

@@ -3,6 +3,7 @@
 import csv
 import gzip
 import sys
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from lobster.sequences.files import SequenceFileError
 from lobster.sequences.modality import letters_of
 
 _TABLES = {".csv": ",", ".tsv": "\t"}
+_OTHERS = {";": "semicolons", "\t": "tabs", ",": "commas"}  # what separates columns instead
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,10 @@ def read_records(file: str | Path, column: str | None = None) -> Iterator[Record
     path = Path(file)
     ending = Path(path.stem if path.suffix == ".gz" else path.name).suffix.lower()
     if not path.is_file():
-        raise FileNotFoundError(f"{file} does not exist" if not path.exists() else f"{file} is a folder, not a file")
+        what = (
+            "does not exist" if not path.exists() else f"is {'a folder' if path.is_dir() else 'a stream'}, not a file"
+        )
+        raise FileNotFoundError(f"{file} {what}")
     if ending == ".parquet":
         yield from _parquet(path, column)
         return
@@ -69,7 +74,7 @@ def read_records(file: str | Path, column: str | None = None) -> Iterator[Record
                 yield from _fasta(stream)
             else:
                 yield from _list(stream)
-    except (gzip.BadGzipFile, EOFError, csv.Error) as error:
+    except (gzip.BadGzipFile, zlib.error, EOFError, csv.Error) as error:
         raise SequenceFileError(f"{file} is damaged: {error}") from error
 
 
@@ -99,7 +104,14 @@ def _fasta_record(number: int, header: str, lines: Sequence[str]) -> Record:
 def _table(stream: Any, file: Path, column: str | None, delimiter: str) -> Iterator[Record]:
     csv.field_size_limit(sys.maxsize)  # a gene may have more letters than the 131,072 that are usual
     rows = csv.reader(stream, delimiter=delimiter)
-    place = _place(file, next(rows, []), column)
+    header = next(rows, [])
+    if len(header) == 1 and column not in header:
+        for mark, name in _OTHERS.items():
+            if mark in header[0] and mark != delimiter:
+                raise SequenceFileError(
+                    f"{file}: its columns are separated by {name}: expected commas, or tabs in a .tsv"
+                )
+    place = _place(file, header, column)
     for number, row in enumerate(rows, 1):
         yield Record(number, "", row[place] if place < len(row) else "")
 

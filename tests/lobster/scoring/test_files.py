@@ -96,6 +96,25 @@ def test_what_exists_or_was_begun_otherwise_is_refused(tiny_ume, scorer, some, t
         score_file(scorer, some, "scores.txt")
 
 
+def test_what_is_to_be_scored_is_not_written_over(scorer, tmp_path):
+    file = tmp_path / "mine.csv"
+    file.write_text("smiles\nCCO\n")
+    (tmp_path / "link.csv").symlink_to(file)
+    for output in (file, tmp_path / "link.csv"):
+        with pytest.raises(ValueError, match="is what is to be scored: name another output"):
+            score_file(scorer, file, output, overwrite=True)
+    assert file.read_text() == "smiles\nCCO\n"
+
+
+def test_damaged_progress_is_named(tiny_ume, scorer, some, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        score_file(Stops(tiny_ume), some, tmp_path / "scores.csv")
+    (tmp_path / "scores.csv.progress").write_text("{")
+    with pytest.raises(ValueError, match=r"scores\.csv\.progress is damaged: name another output, or begin anew"):
+        score_file(scorer, some, tmp_path / "scores.csv")
+    assert score_file(scorer, some, tmp_path / "scores.csv", overwrite=True).total() == 200
+
+
 def test_a_table_of_another_score_by_the_same_name_is_not_gone_on_with(tiny_ume, some, tmp_path):
     score, table = tmp_path / "score.yaml", tmp_path / "scores.csv"
     score.write_text("components: [{kind: qed}]")

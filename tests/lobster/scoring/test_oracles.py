@@ -408,7 +408,9 @@ def test_several_processes_share_a_file(place):
 def test_a_cache_that_fails_later_is_told_and_done_without(place):
     component = Component("slow_things.length", cache="values.sqlite", log="log")
     Path("values.sqlite").write_bytes(b"no longer a database" * 100)
-    with pytest.warns(UserWarning, match="length: its cache cannot be read, values are neither known nor kept: file is"):
+    with pytest.warns(
+        UserWarning, match="length: its cache cannot be read, values are neither known nor kept: file is"
+    ):
         assert measure(component, "CC")[0] == [2]
     assert measure(component, "CC")[0] == [2]
 

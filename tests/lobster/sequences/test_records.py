@@ -1,6 +1,7 @@
 """Files of sequences read record by record."""
 
 import gzip
+import os
 
 import pandas as pd
 import pytest
@@ -67,3 +68,31 @@ def test_what_is_no_such_file_is_said(tmp_path):
             list(read_records(write(tmp_path, name, "CCO\n")))
     with pytest.raises(SequenceFileError, match="is no table and has no columns"):
         list(read_records(write(tmp_path, "list.smi", "CCO\n"), "smiles"))
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("a.csv", "id;smiles\n1;CCO\n", "semicolons"),
+        ("a.csv", "id\tsmiles\n", "tabs"),
+        ("a.tsv", "id,smiles\n", "commas"),
+    ],
+)
+@pytest.mark.parametrize("column", [None, "smiles"])
+def test_a_table_with_another_separator_is_refused(tmp_path, name, text, said, column):
+    with pytest.raises(
+        SequenceFileError, match=f"{name}: its columns are separated by {said}: expected commas, or tabs"
+    ):
+        list(read_records(write(tmp_path, name, text), column))
+
+
+def test_what_is_damaged_in_the_middle_or_a_stream_is_said(tmp_path):
+    file = tmp_path / "some.smi.gz"
+    whole = bytearray(gzip.compress("\n".join(f"{'C' * n}O" for n in range(1, 200)).encode()))
+    whole[len(whole) // 2 :] = b"\xff" * (len(whole) - len(whole) // 2)
+    file.write_bytes(whole)
+    with pytest.raises(SequenceFileError, match=r"some\.smi\.gz is damaged"):
+        list(read_records(file))
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(FileNotFoundError, match="pipe is a stream, not a file"):
+        list(read_records(tmp_path / "pipe"))

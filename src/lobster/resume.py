@@ -10,8 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
+LOCK_FILE = ".lock"
 SETTINGS_FILE = "run_settings.json"  # in a checkpoint: what defines the run that wrote it
 RESUME = "resume_from_checkpoint=True (--resume on the command line)"
 _SAVED = ("config.json", "adapter_config.json")  # either stands in a folder that holds a model
@@ -99,6 +101,17 @@ def check_output_dir(output_dir: str | Path, start: Path | None = None, overwrit
     check_writable(folder)
 
 
+def check_no_model(folder: str | Path) -> None:
+    """Check that a folder holds no model, which another would be written over.
+
+    Raises:
+        FileExistsError: It does.
+    """
+    for name in _SAVED:
+        if (Path(folder) / name).is_file():
+            raise FileExistsError(f"{folder} holds a model ({name}): choose another output_dir, or remove that one")
+
+
 def check_writable(folder: str | Path) -> None:
     """Make a folder, and check that files can be written to it.
 
@@ -111,6 +124,35 @@ def check_writable(folder: str | Path) -> None:
             pass
     except OSError as error:
         raise OSError(f"nothing can be written to {folder} ({error.strerror}): choose another output_dir") from error
+
+
+@contextmanager
+def alone_in(folder: str | Path) -> Iterator[None]:
+    """Make a folder, and keep it for one run that writes into it; the system knows when its process has ended, however it did.
+
+    Raises:
+        FileExistsError: Another run is at work in it.
+        OSError: It cannot be written to.
+
+    >>> with tempfile.TemporaryDirectory() as folder, alone_in(folder), alone_in(folder):
+    ...     pass
+    Traceback (most recent call last):
+    FileExistsError: ...: another run writes into it now: let it end, or choose another folder
+    """
+    check_writable(folder)
+    lock = FileLock(Path(folder) / LOCK_FILE)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout as error:
+        raise FileExistsError(
+            f"{folder}: another run writes into it now: let it end, or choose another folder"
+        ) from error
+    except NotImplementedError:  # a file system without locks
+        pass
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 @contextmanager
@@ -131,7 +173,7 @@ def told_when_full(
     try:
         yield
     except Exception as error:
-        if not _is_full(error, Path(output_dir), size):
+        if not is_full(error, Path(output_dir), size):
             raise
         if target is not None and target() not in checkpoints(output_dir).values():
             shutil.rmtree(target(), ignore_errors=True)
@@ -157,7 +199,7 @@ def _whole(output_dir: str | Path, how: str) -> str:
     return "no checkpoint was written before (save_steps says how often one is)"
 
 
-def _is_full(error: BaseException | None, folder: Path, size: int) -> bool:
+def is_full(error: BaseException | None, folder: Path, size: int = 0) -> bool:
     """Say whether an error, or what caused it, came of a full disk."""
     if shutil.disk_usage(folder).free < size:
         return True

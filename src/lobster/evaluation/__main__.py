@@ -22,6 +22,7 @@ from lobster.model import load_encoder
 from lobster.model.policies import load_policy
 from lobster.scoring.families import Profile
 from lobster.sequences import read_sequences
+from lobster.sequences.files import check_not_read, read_protein
 
 
 def _figures(metrics: SmilesMetrics | SequenceMetrics, modality: Modality) -> Iterator[Figure]:
@@ -32,8 +33,9 @@ def _figures(metrics: SmilesMetrics | SequenceMetrics, modality: Modality) -> It
 
 def _mutants(a: argparse.Namespace) -> Iterator[Figure]:
     """Score the mutants of a file by each of what was named, and write what was asked for."""
-    wild_type = read_sequences(a.wild_type)[0] if Path(a.wild_type).is_file() else a.wild_type
-    scan = mutants.read_scan(a.file, wild_type)
+    for output in filter(None, (a.scores, a.heat_map)):
+        check_not_read(output, a.file)
+    scan = mutants.read_scan(a.file, read_protein(a.wild_type))
     found: dict[str, np.ndarray] = {}
     substitutions = None
     if files := {kind: getattr(a, kind) for kind in ("alignment", "hmm", "relatives") if getattr(a, kind)}:

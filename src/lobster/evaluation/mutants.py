@@ -1,5 +1,7 @@
 """Mutants of a protein: what an encoder, a family or BLOSUM62 makes of their substitutions, beside what was measured."""
 
+import logging
+import math
 import re
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -15,6 +17,8 @@ from lobster.model import Encoder
 from lobster.model.pseudo_likelihood import masked_logits, windows
 from lobster.scoring.families import RESIDUES, Profile
 from lobster.sequences.modality import read_letters
+
+logger = logging.getLogger(__name__)
 
 Method = Literal["masked_marginal", "wild_type_marginal", "pseudo_likelihood"]
 TITLES: dict[Method, str] = {
@@ -65,7 +69,7 @@ def read_mutant(text: str, wild_type: str) -> list[Substitution]:
     Traceback (most recent call last):
     ValueError: mutant K1M: residue 1 of the wild type is M; expected K, with the first residue as number 1
     """
-    found = []
+    found: list[Substitution] = []
     for part in str(text).split(":"):
         match = _SUBSTITUTION.fullmatch(part.strip())
         if match is None:
@@ -77,28 +81,43 @@ def read_mutant(text: str, wild_type: str) -> list[Substitution]:
                 f"mutant {text}: residue {match[2]} of the wild type is {there}; expected {residue}, with the first "
                 "residue as number 1"
             )
+        if any(position == one.position for one in found):
+            raise ValueError(f"mutant {text}: residue {match[2]} is substituted twice")
         found.append(Substitution(residue, position, mutant))
     return found
 
 
 def read_scan(file: str | Path, wild_type: str) -> Scan:
-    """Read a CSV file with the columns ``mutant`` and ``score``.
+    """Read a CSV file with the columns ``mutant`` and ``score``; mutants without a score are left out, with a warning.
 
     Raises:
-        ValueError: A column is not there, or a mutant is none of the wild type's; the message has the line's number.
+        ValueError: A column is not there, a mutant is none of the wild type's or a score no number, and the message has the line's
+            number; or fewer than two mutants have a score.
         FileNotFoundError: There is no such file.
     """
     letters = read_letters(wild_type, Modality.AMINO_ACID)
-    table = pd.read_csv(file)
+    try:
+        table = pd.read_csv(file, dtype=str)
+    except pd.errors.ParserError as error:
+        raise ValueError(f"{file} is no CSV: {error}") from error
+    except pd.errors.EmptyDataError as error:
+        raise ValueError(f"{file} is empty: expected a CSV with the columns mutant and score") from error
     if missing := {"mutant", "score"} - set(table):
         raise ValueError(f"{file} has no column {min(missing)}: expected mutant and score")
-    mutants = []
-    for line, text in enumerate(table["mutant"], 2):
+    mutants, measured = [], []
+    for line, (text, score) in enumerate(zip(table["mutant"], table["score"], strict=True), 2):
         try:
-            mutants.append(read_mutant(text, letters))
+            mutant, value = read_mutant(text, letters), float(score)
         except ValueError as error:
             raise ValueError(f"{file}, line {line}: {error}") from error
-    return Scan(letters, mutants, table["score"].to_numpy(dtype=float))
+        if math.isfinite(value):
+            mutants.append(mutant)
+            measured.append(value)
+    if len(measured) < 2:
+        raise ValueError(f"{file} has {len(measured)} mutants with a score: expected at least 2")
+    if left := len(table) - len(measured):
+        logger.warning("%s: %d of %d mutants have no score, and are left out", file, left, len(table))
+    return Scan(letters, mutants, np.array(measured))
 
 
 def encoder_scores(

@@ -4,14 +4,15 @@ import csv
 import logging
 import math
 import os
+from contextlib import ExitStack
 from pathlib import Path
-from pickle import UnpicklingError
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from lobster.optimisation.oracle import Ask
+from lobster.resume import alone_in, is_full
 from lobster.workers.measured import Measured
 
 if TYPE_CHECKING:
@@ -29,24 +30,38 @@ DRAWN = 20
 
 
 class SearchFolder:
-    """The folder of a search, from which one that was killed goes on.
+    """The folder of a search, from which one that was killed goes on; a context in which no other writes into it.
 
     Args:
         folder: Where; it is made.
         resume: Whether to go on with what is there.
 
     Raises:
-        FileExistsError: It holds a search, and that is not to be gone on with.
+        FileExistsError: It holds a search, and that is not to be gone on with; or another search is at work in it.
+        OSError: There is no space left.
     """
 
     def __init__(self, folder: str | Path, resume: bool):
-        self.folder = Path(folder)
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder, self.resume = Path(folder), resume
         self._saved = monotonic()
-        if not resume and (self.folder / ANSWERS_FILE).exists():
-            raise FileExistsError(
-                f"{self.folder} holds a search: go on with it (resume=True, --resume), or choose another folder"
-            )
+        self._alone = ExitStack()
+
+    def __enter__(self) -> "SearchFolder":
+        with ExitStack() as stack:
+            stack.enter_context(alone_in(self.folder))
+            if not self.resume and (self.folder / ANSWERS_FILE).exists():
+                raise FileExistsError(
+                    f"{self.folder} holds a search: go on with it (resume=True, --resume), or choose another folder"
+                )
+            self._alone = stack.pop_all()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
+        self._alone.close()
+        if isinstance(error, Exception) and is_full(error, self.folder):
+            raise OSError(
+                f"no space left on {self.folder}: make some and go on with --resume (resume=True), nothing is asked twice"
+            ) from error
 
     def remembering(self, ask: Ask, description: str) -> Ask:
         """Return an oracle that writes down what it says, and is not asked again what it has said before.
@@ -59,7 +74,7 @@ class SearchFolder:
         known = _read(file)
         about = self.folder / ORACLE_FILE
         if known and about.exists():
-            if about.read_text() != description:
+            if about.read_text(errors="replace") != description:
                 logger.warning(
                     "%s: the score has changed since the search began, and of the %d answers the first are of before: for one "
                     "that asks all anew choose another folder",
@@ -90,7 +105,11 @@ class SearchFolder:
         if file.exists():
             try:
                 state = torch.load(file, map_location="cpu", weights_only=True)
-            except (RuntimeError, EOFError, UnpicklingError) as error:
+                if state.keys() != search.state().keys():
+                    raise ValueError("it is of another release")
+            except OSError:
+                raise
+            except Exception as error:  # torch says it in many ways
                 raise ValueError(
                     f"{file} is damaged: remove it, and the search goes on from {ANSWERS_FILE} to the same end"
                 ) from error
@@ -99,19 +118,21 @@ class SearchFolder:
             self.save(search)
 
     def save(self, search: "Search") -> None:
-        """Write the state once `SAVE_EVERY` has passed, and at the end."""
+        """Write the state once `SAVE_EVERY` has passed, and at the end; none of an outage, to go on from before it."""
         done = len(search.scores) >= search.budget
-        if not done and monotonic() < self._saved + SAVE_EVERY:
+        if not done and (search.is_failing or monotonic() < self._saved + SAVE_EVERY):
             return
         from lobster.report.sequence_views import molecule_grid  # which takes a second
 
-        new = self.folder / f"{STATE_FILE}.new"
-        torch.save(search.state(), new)
-        new.replace(self.folder / STATE_FILE)
         result = search.result
         result.write(self.folder / MOLECULES_FILE)
         if best := dict(result.best(DRAWN)):
             molecule_grid(best).save(self.folder / BEST_FILE)
+        if not search.is_failing:
+            new = self.folder / f"{STATE_FILE}.new"
+            with new.open("wb") as stream:  # which says that a disk is full, as a path of torch's does not
+                torch.save(search.state(), stream)
+            new.replace(self.folder / STATE_FILE)
         self._saved = monotonic()
 
 
@@ -119,10 +140,13 @@ def _read(file: Path) -> dict[str, float]:
     """Return what an oracle has said; a line that a kill left half-written is passed over."""
     if not file.exists():
         return {}
-    text = file.read_text()
+    try:
+        text = file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{file} is damaged ({error}): mend it, or choose another folder") from error
     if not text.endswith("\n") and text:
         text = text[: text.rfind("\n") + 1]
-        file.write_text(text)
+        file.write_text(text, encoding="utf-8")
     said = {}
     for number, row in enumerate(csv.reader(text.splitlines()), 1):
         try:

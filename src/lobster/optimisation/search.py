@@ -9,6 +9,7 @@ import logging
 import math
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from functools import cached_property
 from itertools import chain, islice
 from numbers import Integral
@@ -86,7 +87,8 @@ def optimise(
     Raises:
         ValueError: The budget is no whole number or below 1, ``start`` no list of texts, none of it a molecule, or the search in
             ``output_dir`` had other settings.
-        FileExistsError: ``output_dir`` holds a search, and ``resume`` is off.
+        FileExistsError: ``output_dir`` holds a search, and ``resume`` is off; or another search is at work in it.
+        OSError: ``output_dir`` cannot be written to, or there is no space left.
         RuntimeError: The oracle failed on every molecule of many rounds, or the policy writes nothing new.
         KeyboardInterrupt: Ctrl-C; the message says how to go on.
 
@@ -97,32 +99,34 @@ def optimise(
     number: Any = budget
     if isinstance(number, bool) or not isinstance(number, Integral) or number < 1:
         raise ValueError(f"budget is {budget!r}: expected a whole number of calls, at least 1")
-    if odd := [start] if isinstance(start, str) else [text for text in start if not isinstance(text, str)]:
+    first = [start] if isinstance(start, str) else list(start)
+    if odd := [text for text in first if isinstance(start, str) or not isinstance(text, str)]:
         raise ValueError(f"start has {odd[0]!r}: expected a list of SMILES")
     ask = asked(oracle, batch)
-    folder = SearchFolder(output_dir, resume) if output_dir is not None else None
-    search = Search(
-        folder.remembering(ask, described(oracle)) if folder else ask, budget, policy, seed, device, list(start)
-    )
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "component .* failed on|scoring .* failed")  # of a reward; see `_answers`
-            if folder:
-                folder.restore(search)
-            while len(search.scores) < budget:
-                search.round()
+    with SearchFolder(output_dir, resume) if output_dir is not None else nullcontext() as folder:
+        asked_once = folder.remembering(ask, described(oracle)) if folder else ask
+        search = Search(asked_once, budget, policy, seed, device, first)
+        try:
+            with warnings.catch_warnings():
+                warnings.filterwarnings(
+                    "ignore", "component .* failed on|scoring .* failed"
+                )  # of a reward; see `_answers`
                 if folder:
-                    folder.save(search)
-                if on_round:
-                    on_round(search.result)
-    except KeyboardInterrupt as interruption:
-        kept = (
-            f"what the oracle said is in {output_dir}, go on with --resume (resume=True)"
-            if folder
-            else "nothing is kept"
-        )
-        raise KeyboardInterrupt(f"the search was stopped: {kept}") from interruption
-    return search.result
+                    folder.restore(search)
+                while len(search.scores) < budget:
+                    search.round()
+                    if folder:
+                        folder.save(search)
+                    if on_round:
+                        on_round(search.result)
+        except KeyboardInterrupt as interruption:
+            kept = (
+                f"what the oracle said is in {output_dir}, go on with --resume (resume=True)"
+                if folder
+                else "nothing is kept"
+            )
+            raise KeyboardInterrupt(f"the search was stopped: {kept}") from interruption
+        return search.result
 
 
 class Search:
@@ -166,6 +170,11 @@ class Search:
     def result(self) -> Result:
         """What has come of it so far."""
         return Result(list(self.scores), list(self.scores.values()), self.budget)
+
+    @property
+    def is_failing(self) -> bool:
+        """Whether the oracle failed on every molecule of the last round, as in an outage."""
+        return self._failed_rounds > 0
 
     def round(self) -> None:
         """Ask the oracle about a round's molecules, then learn.

@@ -1,9 +1,9 @@
 """Command line: `python -m lobster.pretraining ume|relatives|adapt|policy|reference|publish|vocabulary|neighbourhoods …`; `--help` after each lists its arguments."""
 
+import gzip
 import sys
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from transformers import HfArgumentParser
@@ -17,6 +17,7 @@ from lobster.pretraining.run import CorpusArguments, RunArguments
 from lobster.pretraining.ume import train_ume
 from lobster.sequences import parse_smiles, read_sequences
 from lobster.sequences.environments import common_neighbourhoods
+from lobster.sequences.files import check_not_read, read_protein
 from lobster.tokenization import smiles_tokens
 
 USAGE = """usage: python -m lobster.pretraining COMMAND [arguments]
@@ -142,10 +143,13 @@ def write_relatives(wanted: RelativesArguments) -> None:
     """Search a database for the relatives of a protein, and write them after it."""
     from lobster.scoring.families import find_relatives
 
-    query = read_sequences(wanted.query)[0] if Path(wanted.query).is_file() else wanted.query
+    check_not_read(wanted.output, wanted.query, wanted.database)
+    query = read_protein(wanted.query)
     found = find_relatives(query, wanted.database, wanted.iterations, wanted.evalue)
     records = (f">{name}\n{sequence}\n" for name, sequence in [("query", query), *found])
-    Path(wanted.output).write_text("".join(records))
+    opener: Any = gzip.open if wanted.output.endswith(".gz") else open
+    with opener(wanted.output, "wt") as stream:
+        stream.writelines(records)
     print(f"{wanted.output} has the query and {len(found)} relatives")
 
 

@@ -16,9 +16,9 @@ from transformers import set_seed
 from lobster.constants import Modality
 from lobster.model import Ume
 from lobster.model.policies import load_policy
-from lobster.pretraining.run import TRAINING_FILE
+from lobster.pretraining.run import TRAINING_FILE, check_range
 from lobster.pretraining.ume import MaskingCollator
-from lobster.resume import check_writable
+from lobster.resume import check_no_model, check_writable
 from lobster.scoring.families import RESIDUES, Profile, alike
 from lobster.sequences import read_sequences
 
@@ -51,6 +51,13 @@ class AdaptArguments:
     eval_steps: int = field(default=25, metadata={"help": "steps between measurements on held-out relatives"})
     seed: int = 0
     device: str | None = field(default=None, metadata={"help": "CUDA where there is one by default"})
+
+    def __post_init__(self) -> None:
+        for name in ("max_steps", "batch_tokens", "eval_steps"):
+            check_range(self, name, 1)
+        for name in ("replay_share", "profile_share"):
+            check_range(self, name, 0, 1)
+        check_range(self, "learning_rate", 1e-12, 1)
 
 
 class Family(NamedTuple):
@@ -185,8 +192,10 @@ def adapt(a: AdaptArguments) -> Ume:
 
     Raises:
         ValueError: There are too few relatives.
+        FileExistsError: ``output_dir`` holds a model.
     """
-    check_writable(Path(a.output_dir))
+    check_no_model(a.output_dir)
+    check_writable(a.output_dir)
     set_seed(a.seed)
     ume = Ume.from_pretrained(a.start, device=a.device)
     query, *relatives = read_sequences(a.amino_acid)

@@ -6,6 +6,8 @@ twice, in this run or when it is resumed.
 """
 
 import json
+import logging
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Self
@@ -13,8 +15,11 @@ from typing import Self
 import numpy as np
 
 from lobster.constants import Modality
-from lobster.sequences import read_sequences
+from lobster.sequences import normal_form, read_sequences
 
+logger = logging.getLogger(__name__)
+
+_LOOKED_AT = 1000  # sequences of a corpus
 _CONTENTS_FILE = "contents.json"
 _CHUNK = 1000  # sequences tokenised at a time: a tokenizer needs about 500 bytes of memory for a token
 
@@ -71,6 +76,25 @@ class TokenCorpus:
         return cls(codes, np.load(folder / "lengths.npy"), np.load(folder / "token_ids.npy"))
 
 
+def check_readable(file: str, modality: Modality) -> None:
+    """Warn where some of the sequences of a file are none of a modality; a thousand from all over it are looked at.
+
+    Raises:
+        CorpusError: None is one.
+    """
+    sequences = read_sequences(file)
+    drawn = sequences[:: max(1, len(sequences) // _LOOKED_AT)]
+    try:
+        odd = [sequence for sequence in drawn if normal_form(sequence, modality) is None]
+    except ImportError:  # RDKit, which a machine that only trains may lack
+        return
+    what = f"{file}: {len(odd)} of {len(drawn)} sequences that were looked at are no {modality.value}, such as {odd[:1]!r:.60}"
+    if odd and len(odd) == len(drawn):
+        raise CorpusError(f"{what}: name a file of those")
+    if odd:
+        logger.warning("%s; what the vocabulary has is learned all the same", what)
+
+
 def cached_corpora(
     folder: Path,
     files: Mapping[Modality, str],
@@ -82,7 +106,8 @@ def cached_corpora(
     """Tokenise random sequences of each file, as many as a run will read, into a folder; or map what is there already.
 
     Args:
-        folder: Where the cache is. A cache of the same files is used as it is, so that a run resumes on the same data.
+        folder: Where the cache is. A cache of the same files that has as much is used as it is, so that a run resumes on the same
+            data.
         files: The file of each modality.
         tokenize: Makes token ids without special tokens of sequences; an empty answer leaves a sequence out.
         budget: Tokens that the run will read of each modality.
@@ -94,8 +119,8 @@ def cached_corpora(
         FileNotFoundError: A file is not there.
     """
     names = {modality.value: Path(file).name for modality, file in files.items()}
-    if (folder / _CONTENTS_FILE).is_file():
-        found = json.loads((folder / _CONTENTS_FILE).read_text())
+    found = json.loads((folder / _CONTENTS_FILE).read_text()) if (folder / _CONTENTS_FILE).is_file() else {}
+    if found:
         corpora = {modality: TokenCorpus.load(folder / modality.value) for modality in files if modality in found}
         same = {m.value: tokenize(m, [found[m]["first"]])[0] == corpus[0].tolist() for m, corpus in corpora.items()}
         if {m: entry["file"] for m, entry in found.items()} != names or not all(same.values()):
@@ -103,7 +128,11 @@ def cached_corpora(
                 f"{folder} was made from other files than {', '.join(names.values())}, or with another tokenizer: "
                 "delete it or name another --cache"
             )
-        return corpora
+        here = [m for m, file in files.items() if os.path.exists(file)]  # where it is not, the cache is all there is
+        if all(found[m]["budget"] >= budget[m] and found[m]["size"] == os.path.getsize(files[m]) for m in here):
+            return corpora
+        print(f"{folder} is made anew, of a longer run or of a file that has changed", flush=True)
+        (folder / _CONTENTS_FILE).unlink()
     contents = {}
     total = sum(budget[modality] for modality in files)
     for modality, file in files.items():
@@ -114,7 +143,12 @@ def cached_corpora(
         if corpus is None:
             raise CorpusError(f"{file} leaves nothing to train on: every {modality} sequence is too long or unknown")
         corpus.save(folder / modality.value)
-        contents[modality.value] = {"file": names[modality.value], "first": first}
+        contents[modality.value] = {
+            "file": names[modality.value],
+            "size": os.path.getsize(file),
+            "budget": budget[modality],
+            "first": first,
+        }
     (folder / _CONTENTS_FILE).write_text(json.dumps(contents) + "\n")  # last: a cache that was cut short is made anew
     return {modality: TokenCorpus.load(folder / modality.value) for modality in files}
 

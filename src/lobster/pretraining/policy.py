@@ -3,7 +3,6 @@
 SMILES are split atom-wise, proteins by letter and nucleotides by codon, so that what a nucleotide policy writes is in frame.
 """
 
-import logging
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -30,13 +29,10 @@ from lobster.constants import Modality
 from lobster.model.policies import load_policy
 from lobster.pretraining.corpus import CorpusError
 from lobster.pretraining.run import CorpusArguments, RunArguments, train
-from lobster.sequences import normal_form, read_sequences
+from lobster.sequences import read_sequences
 from lobster.tokenization.vocabulary import SMILES_PATTERN
 
-logger = logging.getLogger(__name__)
-
 MAX_LENGTH = 128
-_LOOKED_AT = 1000  # sequences of a corpus
 _MIN_COUNT_SHARE = 3e-5  # a token rarer than this among all tokens is left out, and the sequences that hold it
 
 # How sequences are split into tokens.
@@ -127,22 +123,6 @@ def usable(ids: Sequence[int], unknown: int) -> bool:
     return len(ids) <= MAX_LENGTH - 2 and unknown not in ids
 
 
-def check_readable(file: str, modality: Modality) -> None:
-    """Warn where some of the sequences of a file are none of a modality; a thousand from all over it are looked at.
-
-    Raises:
-        CorpusError: None is one.
-    """
-    sequences = read_sequences(file)
-    drawn = sequences[:: max(1, len(sequences) // _LOOKED_AT)]
-    odd = [sequence for sequence in drawn if normal_form(sequence, modality) is None]
-    what = f"{file}: {len(odd)} of {len(drawn)} sequences that were looked at are no {modality.value}, such as {odd[:1]!r:.60}"
-    if odd and len(odd) == len(drawn):
-        raise CorpusError(f"{what}: name a file of those")
-    if odd:
-        logger.warning("%s; what has no rare token is learned all the same", what)
-
-
 def train_policy(policy: PolicyArguments, corpus: CorpusArguments, run: RunArguments) -> None:
     """Train a policy on one modality, anew or from ``run.start`` with its vocabulary, and save it in ``run.output_dir``.
 
@@ -159,7 +139,6 @@ def train_policy(policy: PolicyArguments, corpus: CorpusArguments, run: RunArgum
     if len(files) != 1:
         raise CorpusError(f"a policy learns from the file of one modality, got {', '.join(files) or 'no file'}")
     [(modality, file)] = files.items()
-    check_readable(file, modality)
     tokenizer: Any
     model: Any
     if run.start:

@@ -21,10 +21,13 @@ from lobster.constants import Modality
 from lobster.device import peak_flops, resolve_device
 from lobster.model.checkpoints import find_model
 from lobster.pretraining.batches import Batches
-from lobster.pretraining.corpus import CorpusError, cached_corpora
+from lobster.pretraining.corpus import CorpusError, cached_corpora, check_readable
 from lobster.resume import (
     SETTINGS_FILE,
+    alone_in,
+    check_no_model,
     check_writable,
+    checkpoints,
     differences,
     last_checkpoint,
     told_when_full,
@@ -58,6 +61,9 @@ class CorpusArguments:
         default=None, metadata={"help": "folder of the tokenised corpora, made if absent (OUTPUT_DIR/cache)"}
     )
     cache_megabytes: float = field(default=45, metadata={"help": "most that the cache may take"})
+
+    def __post_init__(self) -> None:
+        check_range(self, "cache_megabytes", 0.001)
 
     def files(self, heldout: bool = False) -> dict[Modality, str]:
         """Return the files that were named."""
@@ -96,6 +102,24 @@ class RunArguments:
     seed: int = 0
     device: str | None = field(default=None, metadata={"help": "CUDA where there is one by default"})
 
+    def __post_init__(self) -> None:
+        for name in ("max_steps", "batch_tokens", "logging_steps", "eval_steps", "save_steps"):
+            check_range(self, name, 1)
+        check_range(self, "learning_rate", 1e-12, 1)
+        check_range(self, "warmup_steps", 0)
+        check_range(self, "max_grad_norm", 1e-12)
+
+
+def check_range(arguments: Any, name: str, least: float, most: float = math.inf) -> None:
+    """Check a number among arguments.
+
+    Raises:
+        ValueError: It is out of its range.
+    """
+    if not least <= (value := getattr(arguments, name)) <= most:
+        upper = "" if math.isinf(most) else f" and at most {most:g}"
+        raise ValueError(f"{name} is {value}: expected at least {least:g}{upper}")
+
 
 def train(
     model: PreTrainedModel,
@@ -124,11 +148,14 @@ def train(
     """
     files, shares = corpus.files(), corpus.shares()
     earlier = _history(run.start) if run.start else None
-    if run.max_steps < 1 or run.batch_tokens < 1:
-        raise ValueError(f"max_steps is {run.max_steps}, batch_tokens {run.batch_tokens}: expected at least 1 of each")
     if not files:
         raise CorpusError("there is no file to train on: name one with --smiles, --amino_acid or --nucleotide")
+    for modality, file in [*files.items(), *corpus.files(heldout=True).items()]:
+        if Path(file).exists():  # else there may be a cache of it
+            check_readable(file, modality)
     folder = Path(run.output_dir)
+    if not checkpoints(folder) and not (folder / TRAINING_FILE).is_file():
+        check_no_model(folder)
     check_writable(folder)
     settings = {name: value for name, value in (asdict(corpus) | asdict(run)).items() if name not in _INCIDENTAL}
     cache = Path(corpus.cache) if corpus.cache else folder / "cache"
@@ -161,7 +188,11 @@ def train(
     losses: list[Tensor] = []
     figures: dict[Modality, float] = {}
     model.train()
-    with told_when_interrupted(folder, lambda: step, RESUME), told_when_full(folder, how=RESUME):
+    with (
+        alone_in(folder),
+        told_when_interrupted(folder, lambda: step, RESUME),
+        told_when_full(folder, how=RESUME),
+    ):
         for batch in loader:
             inputs = {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
             for group in optimizer.param_groups:

@@ -1,6 +1,7 @@
 """Checks of prompts: what TRL would refuse late, or not at all, said in one line before training."""
 
 import heapq
+import logging
 import math
 from collections.abc import Sequence
 from types import NoneType
@@ -11,6 +12,8 @@ from torch.nn import Embedding
 
 from lobster.constants import Modality
 from lobster.model.policies import warn_of_unknown
+
+logger = logging.getLogger(__name__)
 
 _RESERVED_COLUMNS = ("prompts", "completions", "completion_ids", "trainer_state", "log_metric", "log_extra")
 _CHECKED = 32  # prompts that are tokenised: the longest, and as many from all over the data set
@@ -49,10 +52,26 @@ def check_dataset(dataset: Any, name: str, include_prompt: bool) -> None:
         for row, suffix in enumerate(dataset["suffix"] if "suffix" in columns else ()):
             if not isinstance(suffix, (str, NoneType)):
                 raise ValueError(f"{name}: the suffix of row {row} is {suffix!r:.60}: expected a text")
+        if include_prompt:
+            _warn_of_attachment_points(dataset, name)
         if "modality" in columns:
             for value in dataset.unique("modality"):
                 if value is not None:
                     Modality(value)
+
+
+def _warn_of_attachment_points(dataset: Dataset, name: str) -> None:
+    """Warn of a SMILES that goes on or ends with an open attachment point, with which nothing is a molecule."""
+    kinds = dataset["modality"] if "modality" in dataset.column_names else [None] * len(dataset)
+    for column in ("prompt", "suffix"):
+        for row, text in enumerate(dataset[column] if column in dataset.column_names else ()):
+            if isinstance(text, str) and "*" in text and kinds[row] == Modality.SMILES:
+                logger.warning(
+                    "%s: the %s of row %d, %.60r, has an open attachment point (*), with which nothing is a molecule unless "
+                    "smiles_options allows them: make prompts of fragments with growth_prompts or linker_prompts (lobster.prompts)",
+                    *(name, column, row, text),
+                )
+                return
 
 
 def check_prompts(dataset: Any, name: str, tokenizer: Any, model: Any, ends: Sequence[int], args: Any) -> None:

@@ -63,5 +63,17 @@ def load_prompts(file: str | Path) -> Dataset:
     kind = _KINDS.get(Path(file).suffix[1:])
     if kind is None:
         raise ValueError(f"data set {str(file)!r}: expected a csv, json, jsonl, parquet or txt file")
-    dataset = load_dataset(kind, data_files=str(file), split="train")
+    how: dict[str, Any] = _as_written(file) if kind == "csv" else {}
+    dataset = load_dataset(kind, data_files=str(file), split="train", **how)
     return dataset.rename_column("text", "prompt") if kind == "text" else dataset
+
+
+def _as_written(file: str | Path) -> dict[str, Any]:
+    """Return how pandas reads a CSV file whose texts stay what they are: an empty one, ``NA`` and ``NAN`` are sequences."""
+    try:
+        columns = set(pd.read_csv(file, nrows=0))
+    except pd.errors.EmptyDataError as error:
+        raise ValueError(f"data set {str(file)!r} is empty: expected a column prompt") from error
+    texts = columns & {"prompt", "suffix"}
+    others = {column: [""] for column in columns - texts}
+    return {"converters": dict.fromkeys(texts, str), "keep_default_na": False, "na_values": others}

@@ -2,6 +2,7 @@
 
 import logging
 import shutil
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, TrainOutput
 from trl import GRPOTrainer
 
 from lobster.resume import (
+    alone_in,
     check_output_dir,
     checkpoint_to_resume,
     checkpoints,
@@ -105,13 +107,18 @@ class UmeGRPOTrainer(GRPOTrainer):
             args, kwargs: As of `transformers.Trainer.train`.
 
         Raises:
-            FileExistsError: ``output_dir`` holds another run.
+            FileExistsError: ``output_dir`` holds another run, or one is at work in it.
             FileNotFoundError: There is no whole checkpoint to resume from.
             ValueError: The checkpoint is of another policy or memory, or a reward is not finite.
             OSError: There is no space left, or ``output_dir`` cannot be written to.
             KeyboardInterrupt: Ctrl-C ended it; the message names the checkpoint to resume from.
         """
         folder = Path(str(self.args.output_dir))
+        with alone_in(folder) if self.args.should_save else nullcontext():
+            return self._train_in(folder, resume_from_checkpoint, *args, **kwargs)
+
+    def _train_in(self, folder: Path, resume_from_checkpoint: Any, *args: Any, **kwargs: Any) -> TrainOutput:
+        """Train in a folder that is this run's alone."""
         start = checkpoint_to_resume(folder, resume_from_checkpoint)
         check_output_dir(folder, start, self.overwrite_output_dir)
         if start is not None and self._had_ended(start):

@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import zlib
 from collections.abc import Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -51,12 +52,16 @@ def read_database(file: str | Path) -> DigitalSequenceBlock:
     """
     opener: Any = gzip.open if str(file).endswith(".gz") else open
     try:
+        if opener is gzip.open:  # a damaged one would be searched for minutes
+            with opener(file, "rb") as stream:
+                while stream.read(1 << 20):
+                    pass
         with (
             opener(file, "rb") as stream,
             SequenceFile(stream, "fasta", digital=True, alphabet=_ALPHABET) as records,
         ):
             found = records.read_block()
-    except (ValueError, EOFError, gzip.BadGzipFile) as error:
+    except (ValueError, EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise SequenceFileError(f"{file} is no FASTA file of proteins, plain or gzipped: {error}") from error
     if not len(found):
         raise SequenceFileError(f"{file} holds no sequences: expected proteins in FASTA")

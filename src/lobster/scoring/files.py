@@ -21,6 +21,7 @@ from lobster.scoring.completions import Outcome, Scored
 from lobster.scoring.components import PSEUDO_LIKELIHOOD
 from lobster.scoring.scorer import Scorer
 from lobster.sequences.chemistry import parse_smiles
+from lobster.sequences.files import check_not_read
 from lobster.sequences.records import Record, read_records
 
 FORMATS = (".csv", ".parquet", ".jsonl")
@@ -73,8 +74,7 @@ def score_file(
         "explain": explain,
     }
     total = sum(1 for _ in read_records(file, column))
-    if os.path.exists(output) and os.path.samefile(file, output):
-        raise ValueError(f"{output} is what is to be scored: name another output")
+    check_not_read(output, file)
     outcomes: Counter[str] = Counter()
     with _Table(Path(output), _columns(scorer, explain), settings, overwrite) as table:
         records = islice(read_records(file, column), table.rows, None)

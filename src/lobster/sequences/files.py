@@ -1,6 +1,7 @@
 """Files of sequences."""
 
 import gzip
+import os
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,40 @@ from lobster.sequences.modality import letters_of
 
 class SequenceFileError(ValueError):
     """A file of sequences cannot be used."""
+
+
+def check_not_read(output: str | Path, *files: str | Path) -> None:
+    """Check that what is written does not go over what is read.
+
+    Raises:
+        ValueError: It would.
+    """
+    for file in files:
+        if os.path.exists(file) and os.path.exists(output) and os.path.samefile(file, output):
+            raise ValueError(f"{output} is what is read: name another output")
+
+
+def read_protein(text: str) -> str:
+    """Return a protein: that of a file, or residues in capitals.
+
+    Raises:
+        FileNotFoundError: It is neither.
+        SequenceFileError: The file holds several.
+
+    >>> read_protein("MKT")
+    'MKT'
+    >>> read_protein("protein.fasta")
+    Traceback (most recent call last):
+    FileNotFoundError: 'protein.fasta' is no file, and no residues in capitals either
+    """
+    if not os.path.isfile(text):
+        if not (text.isalpha() and text.isupper()):
+            raise FileNotFoundError(f"{text!r:.60} is no file, and no residues in capitals either")
+        return text
+    found = read_sequences(text)
+    if len(found) > 1:
+        raise SequenceFileError(f"{text} holds {len(found):,} sequences: expected the one protein that is meant")
+    return found[0]
 
 
 def read_sequences(file: str | Path) -> list[str]:

@@ -68,11 +68,10 @@ class DynamicBatcher:
         return _count(self._waiting) + _count(self._scoring)
 
     async def score(self, sequences: Sequence[str], modalities: Sequence[Modality | None]) -> list[Scored]:
-        """Score sequences, as `Scorer.score` does.
+        """Score sequences, as `Scorer.score` does; whoever asks watches for himself how many failed.
 
         Raises:
             BusyError: Too many wait already.
-            RuntimeError: The encoder or a component failed on every sequence of several calls in a row.
         """
         waiting = _count(self._waiting)
         if waiting and waiting + len(sequences) > self._max_waiting:
@@ -93,8 +92,8 @@ class DynamicBatcher:
             modalities = [m for request in self._scoring for m in request.modalities]
             begun = time.monotonic()
             try:
-                scored = await asyncio.get_running_loop().run_in_executor(
-                    self._thread, self._scorer.score, sequences, modalities
+                scored, _ = await asyncio.get_running_loop().run_in_executor(
+                    self._thread, self._scorer.score_with_faults, sequences, modalities
                 )
             except Exception as error:  # a part of somebody else's may raise anything; the server goes on
                 self._answer(error)

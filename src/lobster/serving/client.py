@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from lobster.constants import Modality
 from lobster.processes import failing_together
 from lobster.scoring.completions import Outcome, continued, written_text
+from lobster.scoring.scorer import MAX_FAILED_CALLS
 
 if TYPE_CHECKING:  # which brings TRL with it
     from lobster.rl_training import DiversityMemory
@@ -53,6 +54,7 @@ class RemoteReward:
         self.url, self.temperature = url, temperature
         self.include_prompt, self.diversity = include_prompt, diversity
         self.timeout, self.retries = timeout, retries
+        self._failed_calls = 0
         self.__name__ = name
 
     @failing_together()
@@ -77,18 +79,30 @@ class RemoteReward:
 
         Raises:
             ConnectionError: The server cannot be reached.
-            RuntimeError: It refused, or failed; the message has its reason.
+            RuntimeError: It refused, or failed, and the message has its reason; or it failed on every sequence of several calls
+                in a row.
         """
         texts = [written_text(completion) for completion in completions]
         if self.include_prompt:
             texts = continued(prompts, texts, suffix)
         answer = self._ask([text if isinstance(text, str) else "" for text in texts], modality)
+        self._watch(answer["outcomes"])
         rewards = [score / self.temperature for score in answer["scores"]]
         if self.diversity is None:
             return rewards
         found = zip(answer["outcomes"], answer["modalities"], answer["normal_forms"], strict=True)
         molecules = [(Modality(kind), form) if outcome == Outcome.SCORED else None for outcome, kind, form in found]
         return [reward * weight for reward, weight in zip(rewards, self.diversity.pay(molecules), strict=True)]
+
+    def _watch(self, outcomes: Sequence[str]) -> None:
+        """Count calls in which everything failed that can be read, as `Scorer.watch` does."""
+        failed = [one == Outcome.SCORING_FAILED for one in outcomes if one in (Outcome.SCORED, Outcome.SCORING_FAILED)]
+        if failed:
+            self._failed_calls = self._failed_calls + 1 if all(failed) else 0
+        if self._failed_calls >= MAX_FAILED_CALLS:
+            raise RuntimeError(
+                f"{self.url} failed on every sequence of {self._failed_calls} calls in a row: mend what its log tells of"
+            )
 
     def _ask(self, sequences: list[str], modality: Sequence[str | None] | None) -> dict[str, list]:
         try:

@@ -1,7 +1,9 @@
 """The server: what is asked, what is answered, what is refused in one line, and how it ends."""
 
+import asyncio
 import math
 import signal
+import socket
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
@@ -119,20 +121,42 @@ class ScoringServer:
             port: 0 for any that is free.
 
         Raises:
+            OSError: The port is taken, or the host is none of this machine.
             RuntimeError: Not everything was answered in `Limits.drain` seconds.
             KeyboardInterrupt: It was Ctrl-C.
-            SystemExit: The port is taken.
         """
         config = uvicorn.Config(
-            self.app, host, port, access_log=False, timeout_graceful_shutdown=self._limits.drain, lifespan="off"
+            self._answering_to_the_end,
+            host,
+            port,
+            access_log=False,
+            timeout_graceful_shutdown=self._limits.drain,
+            lifespan="off",
+            interface="asgi3",
         )
         server = uvicorn.Server(config)
-        signal.signal(
-            signal.SIGTERM, server.handle_exit
-        )  # which uvicorn raises again at the end, and would be our death
+        _check_free(host, port)
+        # SIGTERM uvicorn raises again at the end, which would be our death.
+        signal.signal(signal.SIGTERM, server.handle_exit)
         server.run()
         if left := self._batcher.unanswered:
             raise RuntimeError(f"{left} sequences were not answered within {self._limits.drain} s (drain)")
+
+    async def _answering_to_the_end(self, scope: Any, receive: Any, send: Any) -> None:
+        """Be the application, and answer as a busy server does where uvicorn cancels what it has waited for in vain."""
+        begun = False
+
+        async def sending(message: Any) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self.app(scope, receive, sending)
+        except asyncio.CancelledError:
+            if not begun and scope["type"] == "http":
+                stopping = JSONResponse({"detail": "the server is stopping: ask again"}, 503, {"Retry-After": "1"})
+                await stopping(scope, receive, send)
 
     async def score(self, asked: Annotated[ScoreRequest, Body()]) -> ScoreResponse:
         """Score sequences; requests that come at the same time are scored together."""
@@ -187,6 +211,19 @@ class ScoringServer:
         if "json" not in kind.lower():
             return JSONResponse({"detail": f"the content type is {kind}: send JSON as application/json"}, 415)
         return None
+
+
+def _check_free(host: str, port: int) -> None:
+    """Check that a port can be listened at: uvicorn would end the process.
+
+    Raises:
+        OSError: It cannot.
+    """
+    try:
+        socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
+    except OSError as error:
+        why = str(error.strerror).partition(" (")[0]  # the address follows
+        raise OSError(f"{host}:{port} cannot be listened at ({why}): name another host or port") from error
 
 
 async def _in_one_line(request: Request, error: Any) -> JSONResponse:

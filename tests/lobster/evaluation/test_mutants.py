@@ -117,6 +117,29 @@ def test_a_scan_has_two_columns(tmp_path: Path):
         read_scan(tmp_path / "scan.csv", SHORT)
 
 
+def test_mutants_without_a_measurement_are_left_out_and_told(tmp_path: Path, caplog):
+    (tmp_path / "scan.csv").write_text("mutant,score\nM1A,\nK2A,0.5\nT3A,NaN\nV4A,1.5\n")
+    scan = read_scan(tmp_path / "scan.csv", SHORT)
+    assert scan.measured.tolist() == [0.5, 1.5]
+    assert [mutant[0].position for mutant in scan.mutants] == [1, 3]
+    assert "scan.csv: 2 of 4 mutants have no score, and are left out" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("mutant,score\nM1A,0.5\nK2A,abc\n", "line 3: could not convert string to float: 'abc'"),
+        ("mutant,score\nM1A:M1C,0.5\n", "line 2: mutant M1A:M1C: residue 1 is substituted twice"),
+        ("mutant,score\nM1A,\n", "has 0 mutants with a score: expected at least 2"),
+        ("", "is empty: expected a CSV with the columns mutant and score"),
+    ],
+)
+def test_what_is_no_scan_is_said(tmp_path: Path, text, error):
+    (tmp_path / "scan.csv").write_text(text)
+    with pytest.raises(ValueError, match=f"scan.csv.*{error}"):
+        read_scan(tmp_path / "scan.csv", SHORT)
+
+
 def test_a_heat_map_is_a_picture(tmp_path: Path):
     from matplotlib.image import imread
 

@@ -15,7 +15,7 @@ from rdkit import Chem
 from lobster.cli.main import main
 from lobster.model.policies import load_policy
 from lobster.optimisation import optimise
-from lobster.optimisation.folder import ANSWERS_FILE, STATE_FILE
+from lobster.optimisation.folder import ANSWERS_FILE, MOLECULES_FILE, STATE_FILE, SearchFolder
 from lobster.optimisation.surrogate import TanimotoProcess, fingerprints
 from lobster.optimisation.writer import Writer
 from lobster.scoring import Component, Scorer, ScoringError, ScoringFunction
@@ -64,7 +64,7 @@ def test_molecules_to_start_with_are_asked_about_first_and_bred_from(search, tmp
     result = search(nitrogens, start=start, output_dir=tmp_path)
     assert result.molecules[:2] == ["NCCN", "NCCN=C(N)N"]
     assert len({*result.molecules}) == 60
-    assert search(nitrogens, start=start, output_dir=tmp_path, resume=True).molecules == result.molecules
+    assert search(nitrogens, start=iter(start), output_dir=tmp_path, resume=True).molecules == result.molecules
     with pytest.raises(ValueError, match=r"start 5 molecules \(.+\) → None"):
         search(nitrogens, output_dir=tmp_path, resume=True)
 
@@ -269,6 +269,39 @@ def test_a_search_goes_on_within_a_larger_budget(search, tmp_path):
         search(nitrogens, 40, output_dir=tmp_path, resume=True)
 
 
+def test_an_outage_is_gone_on_from_as_if_it_had_not_been(search, tmp_path, monkeypatch):
+    monkeypatch.setattr("lobster.optimisation.folder.SAVE_EVERY", 0.0)
+    asked = []
+
+    def oracle(smiles):
+        asked.append(smiles)
+        if len(asked) > 43:
+            raise ConnectionError("nobody is there")
+        return nitrogens(smiles)
+
+    for _ in range(2):  # it lasts beyond a resume
+        with pytest.raises(RuntimeError, match="failed on every molecule of 3 rounds in a row"):
+            search(oracle, 100, output_dir=tmp_path, resume=True)
+    assert search(nitrogens, 100, output_dir=tmp_path, resume=True) == search(nitrogens, 100)
+
+
+def test_a_folder_is_written_into_by_one_search_alone(search, tmp_path):
+    with (
+        SearchFolder(tmp_path, resume=False),
+        pytest.raises(FileExistsError, match="another run writes into it now: let it end, or choose another folder"),
+    ):
+        search(nitrogens, 20, output_dir=tmp_path, resume=True)
+    assert len(search(nitrogens, 20, output_dir=tmp_path).molecules) == 20
+
+
+def test_a_full_disk_is_told(search, tmp_path):
+    (tmp_path / MOLECULES_FILE).symlink_to("/dev/full")
+    with pytest.raises(OSError, match=r"no space left on .+: make some and go on with --resume \(resume=True\)"):
+        search(nitrogens, 20, output_dir=tmp_path)
+    (tmp_path / MOLECULES_FILE).unlink()
+    assert search(nitrogens, 20, output_dir=tmp_path, resume=True) == search(nitrogens, 20)
+
+
 @pytest.mark.parametrize(
     "changed",
     [
@@ -304,11 +337,17 @@ def test_a_line_that_was_half_written_is_asked_again(search, tmp_path):
 def test_what_is_damaged_is_named_with_the_remedy(search, tmp_path):
     whole = search(nitrogens, 30, output_dir=tmp_path)
     answers, state = tmp_path / ANSWERS_FILE, tmp_path / STATE_FILE
-    state.write_bytes(state.read_bytes()[:1000])
-    with pytest.raises(ValueError, match=r"state\.pt is damaged: remove it, and the search goes on from answers\.csv"):
-        search(nitrogens, 30, output_dir=tmp_path, resume=True)
+    of_another_release = torch.load(state, weights_only=True)
+    del of_another_release["random"]
+    for bad in (state.read_bytes()[:1000], b"some text", of_another_release, ["CCO"]):
+        state.write_bytes(bad) if isinstance(bad, bytes) else torch.save(bad, state)
+        with pytest.raises(ValueError, match=r"state\.pt is damaged: remove it, and the search goes on from answers"):
+            search(nitrogens, 30, output_dir=tmp_path, resume=True)
     state.unlink()
     good = answers.read_text()
+    answers.write_bytes(b"CC\xff,0.5\n")
+    with pytest.raises(ValueError, match=r"answers\.csv is damaged .+: mend it, or choose another folder"):
+        search(nitrogens, 30, output_dir=tmp_path, resume=True)
     for bad in ("CCO,0.5,7", "CCO,abc", "CCO"):
         answers.write_text(f"{good}{bad}\n")
         with pytest.raises(ValueError, match=r"answers\.csv, line 31 is .+: expected a SMILES and a number; remove"):

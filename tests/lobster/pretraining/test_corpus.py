@@ -78,6 +78,21 @@ def test_a_cache_that_was_cut_short_is_made_anew(tmp_path: Path, files: dict[Mod
     assert tokens(again[SMILES]) == tokens(first[SMILES])
 
 
+def test_a_cache_of_a_shorter_run_or_of_what_the_file_was_is_made_anew(tmp_path: Path, files: dict[Modality, str]):
+    of = {SMILES: files[SMILES]}
+
+    def found(budget: int) -> int:
+        return tokens(cached_corpora(tmp_path / "cache", of, Letters(), {SMILES: budget}, 10**6)[SMILES])
+
+    assert found(200) <= 200
+    longer = found(2000)
+    assert 1990 <= longer <= 2000
+    assert found(200) == longer
+    with Path(files[SMILES]).open("a") as file:
+        file.write("\nCCCN")
+    assert found(200) <= 200
+
+
 def test_a_cache_of_other_files_is_refused(tmp_path: Path, files: dict[Modality, str]):
     cached_corpora(tmp_path / "cache", files, Letters(), {SMILES: 10, PROTEIN: 10}, 10**6)
     with pytest.raises(CorpusError, match="--cache"):

@@ -450,13 +450,49 @@ def test_empty_corpus_is_named(tmp_path: Path, command: str):
         )
 
 
-def test_a_policy_does_not_learn_what_is_no_molecule_in_silence(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+@pytest.mark.parametrize("command", ["ume", "policy"])
+@pytest.mark.parametrize("flag", ["--smiles", "--heldout_smiles"])
+def test_what_is_no_molecule_is_not_learned_in_silence(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, command: str, flag: str
+):
     (tmp_path / "odd.smi").write_text("hello\n1234\n" * 20)
+    (tmp_path / "good.smi").write_text("CCO\nCCN\n" * 20)
+    named = {"--smiles": f"{tmp_path}/good.smi"} | {flag: f"{tmp_path}/odd.smi"}
+    words = [word for pair in named.items() for word in pair]
     with pytest.raises(CorpusError, match=r"40 of 40 sequences that were looked at are no SMILES, such as \['hello'\]"):
-        main(["policy", "--smiles", f"{tmp_path}/odd.smi", "--output_dir", f"{tmp_path}/out"])
+        main([command, *words, "--output_dir", f"{tmp_path}/out"])
     (tmp_path / "some.smi").write_text("hello\nCCO\nCCN\nc1ccccc1\n" * 20)
     check_readable(f"{tmp_path}/some.smi", Modality.SMILES)
     assert "20 of 80 sequences that were looked at are no SMILES, such as ['hello']" in caplog.text
+
+
+@pytest.mark.parametrize("command", ["ume", "policy", "adapt"])
+def test_a_model_of_another_run_is_not_written_over(tmp_path: Path, command: str):
+    file = tmp_path / "proteins.txt"
+    file.write_text("\n".join(PROTEINS))
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/config.json").write_text("{}")
+    with pytest.raises(
+        FileExistsError, match=r"out holds a model \(config\.json\): choose another output_dir, or remove"
+    ):
+        main([command, "--amino_acid", str(file), "--output_dir", str(tmp_path / "out")])
+
+
+@pytest.mark.parametrize(
+    ("command", "words", "said"),
+    [
+        ("policy", "--logging_steps 0", "logging_steps is 0: expected at least 1"),
+        ("policy", "--learning_rate nan", "learning_rate is nan: expected at least 1e-12 and at most 1"),
+        ("ume", "--warmup_steps -3", "warmup_steps is -3: expected at least 0"),
+        ("ume", "--cache_megabytes 0", "cache_megabytes is 0.0: expected at least 0.001"),
+        ("ume", "--mask_rate 0.5 0.2", r"mask_rate is \[0.5, 0.2\]: expected a share"),
+        ("adapt", "--profile_share 7", "profile_share is 7.0: expected at least 0 and at most 1"),
+        ("adapt", "--max_steps 0", "max_steps is 0: expected at least 1"),
+    ],
+)
+def test_numbers_out_of_their_range_are_said_first(tmp_path: Path, command: str, words: str, said: str):
+    with pytest.raises(ValueError, match=said):
+        main([command, "--amino_acid", "nowhere.txt", "--output_dir", str(tmp_path / "out"), *words.split()])
 
 
 def test_run_without_a_corpus_is_refused(tmp_path: Path):

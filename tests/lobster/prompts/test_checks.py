@@ -7,7 +7,8 @@ from tokenizers.processors import TemplateProcessing
 from transformers import AutoTokenizer, EsmConfig, EsmForMaskedLM, GPT2Config, GPT2LMHeadModel
 
 from lobster.model.policies import warn_of_unknown
-from lobster.prompts import as_dataset
+from lobster.prompts import as_dataset, load_prompts
+from lobster.prompts.checks import check_dataset
 from lobster.rl_training import create_ume_grpo_trainer
 
 SETTINGS = {
@@ -45,6 +46,26 @@ def test_a_tokenizer_that_ends_prompts_is_refused(where, tiny_policy, tiny_ume, 
         create_ume_grpo_trainer(
             tiny_policy, tiny_ume, **prompts, output_dir=tmp_path, processing_class=tokenizer, **SETTINGS
         )
+
+
+def test_texts_of_a_csv_are_what_is_written(tmp_path):
+    file = tmp_path / "prompts.csv"
+    file.write_text('prompt,suffix,modality,weight\n,NA,amino_acid,1.5\nNAN,,,\n"",NULL,amino_acid,2\n')
+    assert load_prompts(file).to_list() == [
+        {"prompt": "", "suffix": "NA", "modality": "amino_acid", "weight": 1.5},
+        {"prompt": "NAN", "suffix": "", "modality": None, "weight": None},
+        {"prompt": "", "suffix": "NULL", "modality": "amino_acid", "weight": 2.0},
+    ]
+
+
+@pytest.mark.parametrize("column", ["prompt", "suffix"])
+def test_an_open_attachment_point_is_warned_of(column, caplog):
+    rows = {"prompt": "C", "suffix": "", "modality": "SMILES"} | {column: "*C1CCNCC1"}
+    check_dataset(Dataset.from_list([rows]), "train_dataset", include_prompt=True)
+    assert f"train_dataset: the {column} of row 0, '*C1CCNCC1', has an open attachment point (*)" in caplog.text
+    caplog.clear()
+    check_dataset(Dataset.from_list([rows | {"modality": "amino_acid"}]), "train_dataset", include_prompt=True)
+    assert not caplog.text
 
 
 def test_a_suffix_that_is_no_text_is_refused(tiny_policy, tiny_ume, tmp_path):

@@ -8,6 +8,7 @@ from pyhmmer.easel import Alphabet, TextSequence
 from pyhmmer.hmmer import hmmalign
 
 from lobster.constants import Modality
+from lobster.pretraining.__main__ import main
 from lobster.scoring import Component, ScoringError, ScoringFunction
 from lobster.scoring.families import FREQUENCIES, RESIDUES, Profile, find_relatives, read_database
 from lobster.sequences import SequenceFileError
@@ -65,6 +66,24 @@ def test_relatives_are_found_where_they_lie(relatives, tmp_path):
 def test_nothing_is_found_where_there_is_nothing(tmp_path):
     (tmp_path / "database.fasta").write_text(fasta(unrelated(50, np.random.default_rng(2))))
     assert find_relatives(QUERY, tmp_path / "database.fasta") == []
+
+
+def test_a_database_that_was_cut_is_refused(tmp_path):
+    whole = gzip.compress(fasta(unrelated(50, np.random.default_rng(2))).encode())
+    (tmp_path / "cut.fasta.gz").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(SequenceFileError, match=r"cut\.fasta\.gz is no FASTA file of proteins, plain or gzipped"):
+        read_database(tmp_path / "cut.fasta.gz")
+
+
+def test_the_command_writes_over_nothing_that_it_reads_and_compresses(tmp_path):
+    database = tmp_path / "database.fasta"
+    database.write_text(fasta(unrelated(5, np.random.default_rng(2))))
+    before = database.read_text()
+    with pytest.raises(ValueError, match=r"database\.fasta is what is read: name another output"):
+        main(["relatives", "--query", QUERY, "--database", str(database), "--output", str(database)])
+    assert database.read_text() == before
+    main(["relatives", "--query", QUERY, "--database", str(database), "--output", str(tmp_path / "found.fasta.gz")])
+    assert gzip.decompress((tmp_path / "found.fasta.gz").read_bytes()).decode() == f">query\n{QUERY}\n"
 
 
 def test_without_relatives_blosum62_is_what_is_left():

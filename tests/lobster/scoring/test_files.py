@@ -101,7 +101,7 @@ def test_what_is_to_be_scored_is_not_written_over(scorer, tmp_path):
     file.write_text("smiles\nCCO\n")
     (tmp_path / "link.csv").symlink_to(file)
     for output in (file, tmp_path / "link.csv"):
-        with pytest.raises(ValueError, match="is what is to be scored: name another output"):
+        with pytest.raises(ValueError, match="is what is read: name another output"):
             score_file(scorer, file, output, overwrite=True)
     assert file.read_text() == "smiles\nCCO\n"
 

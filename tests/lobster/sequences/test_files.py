@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from lobster.sequences import SequenceFileError, read_sequences
+from lobster.sequences.files import check_not_read, read_protein
 
 
 @pytest.mark.parametrize(
@@ -86,3 +87,24 @@ def test_binary_rubbish_is_named(tmp_path: Path, name: str, content: bytes):
 def test_missing_file_is_named(tmp_path: Path, name: str):
     with pytest.raises(FileNotFoundError, match=name):
         read_sequences(tmp_path / name)
+
+
+def test_what_is_read_is_not_written_over(tmp_path):
+    file = tmp_path / "some.fasta"
+    file.write_text(">a\nMKT\n")
+    (tmp_path / "link").symlink_to(file)
+    check_not_read(tmp_path / "new.fasta", "MKT", file)
+    with pytest.raises(ValueError, match="link is what is read: name another output"):
+        check_not_read(tmp_path / "link", "MKT", file)
+
+
+def test_a_protein_is_a_file_of_one_or_residues(tmp_path):
+    file = tmp_path / "some.fasta"
+    file.write_text(">a\nmkt\n")
+    assert read_protein(str(file)) == read_protein("MKT") == "MKT"
+    file.write_text(">a\nMKT\n>b\nMKV\n")
+    with pytest.raises(SequenceFileError, match="holds 2 sequences: expected the one protein that is meant"):
+        read_protein(str(file))
+    for typo in ("protein", "nosuch.fasta", "NO/SUCH", ""):
+        with pytest.raises(FileNotFoundError, match="is no file, and no residues in capitals either"):
+            read_protein(typo)

@@ -12,6 +12,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from urllib.parse import urlsplit
 
 import pytest
 from datasets import Dataset
@@ -310,6 +311,52 @@ def test_what_is_not_answered_in_time_is_said(tiny_ume):
     finally:
         signal.signal(signal.SIGTERM, before)
         client.join()
+
+
+def test_what_is_not_answered_in_time_is_told_to_ask_again_as_is_who_never_ends_his_request(ume_folder, slow_scoring):
+    words = ("--encoder", ume_folder, "--scoring", slow_scoring, "--max_sequences", 1, "--drain", 1)
+    with serving(slow_scoring.parent, *words) as server:
+        host, port = urlsplit(server.root).hostname, urlsplit(server.root).port
+        with socket.create_connection((host, port)) as silent, ThreadPoolExecutor(8) as pool:
+            head = f"POST /score HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\nContent-Length: 99"
+            silent.sendall(f"{head}\r\n\r\n{{".encode())
+            asked = [pool.submit(server.post, sequences=[f"{'C' * n}N"]) for n in range(1, 9)]
+            server.wait_for("lobster_waiting_sequences", 1)
+            server.process.send_signal(signal.SIGTERM)
+            assert silent.recv(1000).startswith(b"HTTP/1.1 503 ")
+            answers = [one.result() for one in asked]
+        late = [answer for answer in answers if answer.status != 200]
+        assert {(answer.status, answer.headers["Retry-After"]) for answer in late} == {(503, "1")}
+        assert server.process.wait(60) == 1
+        assert re.search(r"^error: \d sequences were not answered within 1 s \(drain\)$", server.log.read_text(), re.M)
+        assert "Traceback" not in server.log.read_text()
+
+
+def test_a_taken_port_is_one_line(server, ume_folder, capsys):
+    from lobster.cli.main import main
+
+    port = urlsplit(server.root).port
+    assert main(["serve", "--encoder", str(ume_folder), "--device", "cpu", "--port", str(port)]) == 1
+    said = capsys.readouterr().err
+    assert (
+        said == f"error: 127.0.0.1:{port} cannot be listened at (Address already in use): name another host or port\n"
+    )
+
+
+def test_what_cannot_be_scored_is_an_outcome_however_often_and_ends_who_asks_of_nothing_else(ume_folder, tmp_path):
+    (tmp_path / "no_fluorine.py").write_text("def worth(smiles):\n    return 1 / ('F' not in smiles)\n")
+    (tmp_path / "scoring.yaml").write_text("components: [{kind: no_fluorine.worth}]")
+    with serving(tmp_path, "--encoder", ume_folder, "--scoring", tmp_path / "scoring.yaml") as server:
+        for _ in range(5):
+            answer = server.post(sequences=["CF"])
+            assert (answer.status, answer.json()["outcomes"]) == (200, ["scoring_failed"])
+        reward = RemoteReward(server.url, 1.0)
+        assert [reward(completions=some) for some in (["CF"], ["CF", "C1CC"], ["CF", "CC"])] == [[0], [0, 0], [0, 1]]
+        assert [reward(completions=["CF"]) for _ in range(2)] == [[0], [0]]
+        with pytest.raises(
+            RuntimeError, match="/score failed on every sequence of 3 calls in a row: mend what its log"
+        ):
+            reward(completions=["CF"])
 
 
 def test_limits_are_checked_and_the_verb_says_them(capsys):

@@ -57,7 +57,7 @@ class AdaptArguments:
             check_range(self, name, 1)
         for name in ("replay_share", "profile_share"):
             check_range(self, name, 0, 1)
-        check_range(self, "learning_rate", 1e-12, 1)
+        check_range(self, "learning_rate", 1e-12)
 
 
 class Family(NamedTuple):

@@ -105,7 +105,7 @@ class RunArguments:
     def __post_init__(self) -> None:
         for name in ("max_steps", "batch_tokens", "logging_steps", "eval_steps", "save_steps"):
             check_range(self, name, 1)
-        check_range(self, "learning_rate", 1e-12, 1)
+        check_range(self, "learning_rate", 1e-12)
         check_range(self, "warmup_steps", 0)
         check_range(self, "max_grad_norm", 1e-12)
 

@@ -19,9 +19,9 @@ from lobster.constants import Modality
 from lobster.model import Ume, UmeConfig, UmeForMaskedLM
 from lobster.model.checkpoints import assets
 from lobster.pretraining.__main__ import main
-from lobster.pretraining.corpus import CorpusError, TokenCorpus
+from lobster.pretraining.corpus import CorpusError, TokenCorpus, check_readable
 from lobster.pretraining.initialization import OFFSETS, count_codons, look_at_neighbours
-from lobster.pretraining.policy import MAX_LENGTH, CausalCollator, check_readable, policy_tokenizer, usable, vocabulary
+from lobster.pretraining.policy import MAX_LENGTH, CausalCollator, policy_tokenizer, usable, vocabulary
 from lobster.pretraining.run import Speed
 from lobster.pretraining.ume import MaskingCollator
 from lobster.sequences import SequenceFileError
@@ -482,7 +482,7 @@ def test_a_model_of_another_run_is_not_written_over(tmp_path: Path, command: str
     ("command", "words", "said"),
     [
         ("policy", "--logging_steps 0", "logging_steps is 0: expected at least 1"),
-        ("policy", "--learning_rate nan", "learning_rate is nan: expected at least 1e-12 and at most 1"),
+        ("policy", "--learning_rate nan", "learning_rate is nan: expected at least 1e-12"),
         ("ume", "--warmup_steps -3", "warmup_steps is -3: expected at least 0"),
         ("ume", "--cache_megabytes 0", "cache_megabytes is 0.0: expected at least 0.001"),
         ("ume", "--mask_rate 0.5 0.2", r"mask_rate is \[0.5, 0.2\]: expected a share"),

@@ -19,7 +19,7 @@ from transformers import AutoModelForCausalLM, TrainerCallback
 
 from lobster.evaluation import sample
 from lobster.model.policies import load_policy
-from lobster.resume import checkpoint_to_resume, checkpoints, last_checkpoint
+from lobster.resume import alone_in, checkpoint_to_resume, checkpoints, last_checkpoint
 from lobster.rl_training import create_ume_grpo_trainer, train_ume_grpo
 
 SETTINGS = {
@@ -74,6 +74,12 @@ def test_a_folder_with_another_run_is_refused_by_the_trainer(tiny_policy, tiny_u
     trainer = create_ume_grpo_trainer(tiny_policy, tiny_ume, PROMPTS, output_dir=copy, **SETTINGS)
     with pytest.raises(FileExistsError, match="holds another run"):
         trainer.train()
+
+
+def test_a_run_is_alone_in_its_folder(train, copy):
+    with alone_in(copy), pytest.raises(FileExistsError, match="copy: another run writes into it now: let it end"):
+        train(copy, overwrite_output_dir=True)
+    assert len(list(copy.glob("checkpoint-*"))) > 1
 
 
 def test_overwriting_deletes_the_other_runs_checkpoints(train, copy):

@@ -201,7 +201,7 @@ def _whole(output_dir: str | Path, how: str) -> str:
 
 def is_full(error: BaseException | None, folder: Path, size: int = 0) -> bool:
     """Say whether an error, or what caused it, came of a full disk."""
-    if shutil.disk_usage(folder).free < size:
+    if size and shutil.disk_usage(folder).free < size:
         return True
     while error is not None:
         code = error.errno if isinstance(error, OSError) else None

@@ -108,9 +108,8 @@ def optimise(
         search = Search(asked_once, budget, policy, seed, device, first)
         try:
             with warnings.catch_warnings():
-                warnings.filterwarnings(
-                    "ignore", "component .* failed on|scoring .* failed"
-                )  # of a reward; see `_answers`
+                # They are of a reward; see `_answers`.
+                warnings.filterwarnings("ignore", "component .* failed on|scoring .* failed")
                 if folder:
                     folder.restore(search)
                 while len(search.scores) < budget:

@@ -129,7 +129,8 @@ def cached_corpora(
                 "delete it or name another --cache"
             )
         here = [m for m, file in files.items() if os.path.exists(file)]  # where it is not, the cache is all there is
-        if all(found[m]["budget"] >= budget[m] and found[m]["size"] == os.path.getsize(files[m]) for m in here):
+        known = {m: (found[m].get("budget", 0), found[m].get("size")) for m in here}
+        if all(known[m][0] >= budget[m] and known[m][1] == os.path.getsize(files[m]) for m in here):
             return corpora
         print(f"{folder} is made anew, of a longer run or of a file that has changed", flush=True)
         (folder / _CONTENTS_FILE).unlink()

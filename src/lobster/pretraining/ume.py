@@ -62,7 +62,7 @@ def train_ume(
     With both, the one that ``run.start`` names is widened to that size first. With ``codons`` it is made to
     count positions in codons (`count_codons`), and its embeddings and first layer stay as they are then.
     """
-    if not (1 <= len(mask_rate) <= 2 and all(0 < rate < 1 for rate in mask_rate) and sorted(mask_rate) == mask_rate):
+    if not (1 <= len(mask_rate) <= 2 and all(0 < rate < 1 for rate in mask_rate) and mask_rate[0] <= mask_rate[-1]):
         raise ValueError(
             f"mask_rate is {mask_rate}: expected a share of the tokens such as 0.25, or the lowest and highest"
         )

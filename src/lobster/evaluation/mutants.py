@@ -92,7 +92,7 @@ def read_scan(file: str | Path, wild_type: str) -> Scan:
 
     Raises:
         ValueError: A column is not there, a mutant is none of the wild type's or a score no number, and the message has the line's
-            number; or fewer than two mutants have a score.
+            number; or no mutant has a score.
         FileNotFoundError: There is no such file.
     """
     letters = read_letters(wild_type, Modality.AMINO_ACID)
@@ -113,8 +113,8 @@ def read_scan(file: str | Path, wild_type: str) -> Scan:
         if math.isfinite(value):
             mutants.append(mutant)
             measured.append(value)
-    if len(measured) < 2:
-        raise ValueError(f"{file} has {len(measured)} mutants with a score: expected at least 2")
+    if not measured:
+        raise ValueError(f"{file} has no mutant with a score")
     if left := len(table) - len(measured):
         logger.warning("%s: %d of %d mutants have no score, and are left out", file, left, len(table))
     return Scan(letters, mutants, np.array(measured))

@@ -13,7 +13,6 @@ from typing import Any
 from filelock import FileLock, Timeout
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
-LOCK_FILE = ".lock"
 SETTINGS_FILE = "run_settings.json"  # in a checkpoint: what defines the run that wrote it
 RESUME = "resume_from_checkpoint=True (--resume on the command line)"
 _SAVED = ("config.json", "adapter_config.json")  # either stands in a folder that holds a model
@@ -140,15 +139,13 @@ def alone_in(folder: str | Path) -> Iterator[None]:
     FileExistsError: ...: another run writes into it now: let it end, or choose another folder
     """
     check_writable(folder)
-    lock = FileLock(Path(folder) / LOCK_FILE)
+    lock = FileLock(Path(folder) / ".lock")
     try:
         lock.acquire(blocking=False)
     except Timeout as error:
         raise FileExistsError(
             f"{folder}: another run writes into it now: let it end, or choose another folder"
         ) from error
-    except NotImplementedError:  # a file system without locks
-        pass
     try:
         yield
     finally:

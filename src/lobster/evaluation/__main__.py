@@ -34,7 +34,7 @@ def _figures(metrics: SmilesMetrics | SequenceMetrics, modality: Modality) -> It
 def _mutants(a: argparse.Namespace) -> Iterator[Figure]:
     """Score the mutants of a file by each of what was named, and write what was asked for."""
     for output in filter(None, (a.scores, a.heat_map)):
-        check_not_read(output, a.file)
+        check_not_read(output, *filter(None, (a.file, a.wild_type, a.alignment, a.hmm, a.relatives)))
     scan = mutants.read_scan(a.file, read_protein(a.wild_type))
     found: dict[str, np.ndarray] = {}
     substitutions = None

@@ -98,10 +98,8 @@ def read_scan(file: str | Path, wild_type: str) -> Scan:
     letters = read_letters(wild_type, Modality.AMINO_ACID)
     try:
         table = pd.read_csv(file, dtype=str)
-    except pd.errors.ParserError as error:
-        raise ValueError(f"{file} is no CSV: {error}") from error
-    except pd.errors.EmptyDataError as error:
-        raise ValueError(f"{file} is empty: expected a CSV with the columns mutant and score") from error
+    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise ValueError(f"{file} is no CSV with the columns mutant and score: {error}") from error
     if missing := {"mutant", "score"} - set(table):
         raise ValueError(f"{file} has no column {min(missing)}: expected mutant and score")
     mutants, measured = [], []

@@ -4,10 +4,11 @@ import csv
 import logging
 import math
 import os
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -29,8 +30,9 @@ SAVE_EVERY = 60.0  # seconds between states
 DRAWN = 20
 
 
-class SearchFolder:
-    """The folder of a search, from which one that was killed goes on; a context in which no other writes into it.
+@contextmanager
+def search_folder(folder: str | Path, resume: bool) -> Iterator["SearchFolder"]:
+    """Open the folder of a search, in which no other writes meanwhile.
 
     Args:
         folder: Where; it is made.
@@ -38,30 +40,34 @@ class SearchFolder:
 
     Raises:
         FileExistsError: It holds a search, and that is not to be gone on with; or another search is at work in it.
-        OSError: There is no space left.
+        OSError: It cannot be written to, or there is no space left.
+    """
+    folder = Path(folder)
+    with alone_in(folder):
+        if not resume and (folder / ANSWERS_FILE).exists():
+            raise FileExistsError(
+                f"{folder} holds a search: go on with it (resume=True, --resume), or choose another folder"
+            )
+        try:
+            yield SearchFolder(folder)
+        except Exception as error:
+            if not is_full(error, folder):
+                raise
+            raise OSError(
+                f"no space left on {folder}: make some and go on with --resume (resume=True), nothing is asked twice"
+            ) from error
+
+
+class SearchFolder:
+    """The folder of a search, from which one that was killed goes on.
+
+    Args:
+        folder: It; `search_folder` opens it.
     """
 
-    def __init__(self, folder: str | Path, resume: bool):
-        self.folder, self.resume = Path(folder), resume
+    def __init__(self, folder: Path):
+        self.folder = folder
         self._saved = monotonic()
-        self._alone = ExitStack()
-
-    def __enter__(self) -> "SearchFolder":
-        with ExitStack() as stack:
-            stack.enter_context(alone_in(self.folder))
-            if not self.resume and (self.folder / ANSWERS_FILE).exists():
-                raise FileExistsError(
-                    f"{self.folder} holds a search: go on with it (resume=True, --resume), or choose another folder"
-                )
-            self._alone = stack.pop_all()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
-        self._alone.close()
-        if isinstance(error, Exception) and is_full(error, self.folder):
-            raise OSError(
-                f"no space left on {self.folder}: make some and go on with --resume (resume=True), nothing is asked twice"
-            ) from error
 
     def remembering(self, ask: Ask, description: str) -> Ask:
         """Return an oracle that writes down what it says, and is not asked again what it has said before.

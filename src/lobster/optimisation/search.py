@@ -21,7 +21,7 @@ import torch
 from rdkit.Chem.Descriptors import NumRadicalElectrons
 
 from lobster.device import resolve_device
-from lobster.optimisation.folder import SearchFolder
+from lobster.optimisation.folder import search_folder
 from lobster.optimisation.genetic import offspring
 from lobster.optimisation.oracle import Ask, Oracle, asked, described
 from lobster.optimisation.result import Result
@@ -99,11 +99,11 @@ def optimise(
     number: Any = budget
     if isinstance(number, bool) or not isinstance(number, Integral) or number < 1:
         raise ValueError(f"budget is {budget!r}: expected a whole number of calls, at least 1")
-    first = [start] if isinstance(start, str) else list(start)
-    if odd := [text for text in first if isinstance(start, str) or not isinstance(text, str)]:
+    first = list(start)
+    if odd := [start] if isinstance(start, str) else [text for text in first if not isinstance(text, str)]:
         raise ValueError(f"start has {odd[0]!r}: expected a list of SMILES")
     ask = asked(oracle, batch)
-    with SearchFolder(output_dir, resume) if output_dir is not None else nullcontext() as folder:
+    with search_folder(output_dir, resume) if output_dir is not None else nullcontext() as folder:
         asked_once = folder.remembering(ask, described(oracle)) if folder else ask
         search = Search(asked_once, budget, policy, seed, device, first)
         try:

@@ -18,7 +18,7 @@ from lobster.model import Ume
 from lobster.model.policies import load_policy
 from lobster.pretraining.run import TRAINING_FILE, check_range
 from lobster.pretraining.ume import MaskingCollator
-from lobster.resume import check_no_model, check_writable
+from lobster.resume import alone_in, check_no_model
 from lobster.scoring.families import RESIDUES, Profile, alike
 from lobster.sequences import read_sequences
 
@@ -192,10 +192,14 @@ def adapt(a: AdaptArguments) -> Ume:
 
     Raises:
         ValueError: There are too few relatives.
-        FileExistsError: ``output_dir`` holds a model.
+        FileExistsError: ``output_dir`` holds a model, or a run is at work in it.
     """
     check_no_model(a.output_dir)
-    check_writable(a.output_dir)
+    with alone_in(a.output_dir):
+        return _adapt(a)
+
+
+def _adapt(a: AdaptArguments) -> Ume:
     set_seed(a.seed)
     ume = Ume.from_pretrained(a.start, device=a.device)
     query, *relatives = read_sequences(a.amino_acid)

@@ -8,6 +8,7 @@ twice, in this run or when it is resumed.
 import json
 import logging
 import os
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Self
@@ -76,8 +77,8 @@ class TokenCorpus:
         return cls(codes, np.load(folder / "lengths.npy"), np.load(folder / "token_ids.npy"))
 
 
-def check_readable(file: str, modality: Modality) -> None:
-    """Warn where some of the sequences of a file are none of a modality; a thousand from all over it are looked at.
+def _read(file: str, modality: Modality) -> list[str]:
+    """Return the sequences of a file; warn where some are none of a modality: a thousand from all over it are looked at.
 
     Raises:
         CorpusError: None is one.
@@ -87,12 +88,13 @@ def check_readable(file: str, modality: Modality) -> None:
     try:
         odd = [sequence for sequence in drawn if normal_form(sequence, modality) is None]
     except ImportError:  # RDKit, which a machine that only trains may lack
-        return
+        odd = []
     what = f"{file}: {len(odd)} of {len(drawn)} sequences that were looked at are no {modality.value}, such as {odd[:1]!r:.60}"
     if odd and len(odd) == len(drawn):
         raise CorpusError(f"{what}: name a file of those")
     if odd:
         logger.warning("%s; what the vocabulary has is learned all the same", what)
+    return sequences
 
 
 def cached_corpora(
@@ -129,17 +131,19 @@ def cached_corpora(
                 "delete it or name another --cache"
             )
         here = [m for m, file in files.items() if os.path.exists(file)]  # where it is not, the cache is all there is
-        known = {m: (found[m].get("budget", 0), found[m].get("size")) for m in here}
-        if all(known[m][0] >= budget[m] and known[m][1] == os.path.getsize(files[m]) for m in here):
+        enough = (found[m].get("budget", 0) >= budget[m] for m in here)
+        if all(enough) and all(found[m].get("size") == os.path.getsize(files[m]) for m in here):
             return corpora
         print(f"{folder} is made anew, of a longer run or of a file that has changed", flush=True)
         (folder / _CONTENTS_FILE).unlink()
+        for name in found:  # not written over: another run may have mapped it
+            shutil.rmtree(folder / name)
     contents = {}
     total = sum(budget[modality] for modality in files)
     for modality, file in files.items():
         share = max_bytes * budget[modality] / total
         first, corpus = _tokenized(
-            read_sequences(file), lambda chunk, m=modality: tokenize(m, chunk), budget[modality], share, seed
+            _read(file, modality), lambda chunk, m=modality: tokenize(m, chunk), budget[modality], share, seed
         )
         if corpus is None:
             raise CorpusError(f"{file} leaves nothing to train on: every {modality} sequence is too long or unknown")

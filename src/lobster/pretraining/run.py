@@ -21,12 +21,11 @@ from lobster.constants import Modality
 from lobster.device import peak_flops, resolve_device
 from lobster.model.checkpoints import find_model
 from lobster.pretraining.batches import Batches
-from lobster.pretraining.corpus import CorpusError, cached_corpora, check_readable
+from lobster.pretraining.corpus import CorpusError, cached_corpora
 from lobster.resume import (
     SETTINGS_FILE,
     alone_in,
     check_no_model,
-    check_writable,
     checkpoints,
     differences,
     last_checkpoint,
@@ -143,20 +142,31 @@ def train(
         run: Everything else.
 
     Raises:
-        CorpusError: No file was named, or one leaves nothing to train on.
+        CorpusError: No file was named, or one has no sequence of its modality, or leaves nothing to train on.
+        FileExistsError: ``output_dir`` holds a model of another origin, or a run is at work in it.
         FloatingPointError: The loss is no longer finite.
     """
-    files, shares = corpus.files(), corpus.shares()
-    earlier = _history(run.start) if run.start else None
-    if not files:
-        raise CorpusError("there is no file to train on: name one with --smiles, --amino_acid or --nucleotide")
-    for modality, file in [*files.items(), *corpus.files(heldout=True).items()]:
-        if Path(file).exists():  # else there may be a cache of it
-            check_readable(file, modality)
     folder = Path(run.output_dir)
+    if not corpus.files():
+        raise CorpusError("there is no file to train on: name one with --smiles, --amino_acid or --nucleotide")
     if not checkpoints(folder) and not (folder / TRAINING_FILE).is_file():
         check_no_model(folder)
-    check_writable(folder)
+    with alone_in(folder):
+        _train_in(folder, model, tokenize, collate, max_length, corpus, run)
+
+
+def _train_in(
+    folder: Path,
+    model: PreTrainedModel,
+    tokenize: Tokenize,
+    collate: Collate,
+    max_length: int,
+    corpus: CorpusArguments,
+    run: RunArguments,
+) -> None:
+    """Train in a folder that is this run's alone."""
+    files, shares = corpus.files(), corpus.shares()
+    earlier = _history(run.start) if run.start else None
     settings = {name: value for name, value in (asdict(corpus) | asdict(run)).items() if name not in _INCIDENTAL}
     cache = Path(corpus.cache) if corpus.cache else folder / "cache"
     total = sum(shares.get(m, 0.0) for m in files) or 1.0
@@ -188,11 +198,7 @@ def train(
     losses: list[Tensor] = []
     figures: dict[Modality, float] = {}
     model.train()
-    with (
-        alone_in(folder),
-        told_when_interrupted(folder, lambda: step, RESUME),
-        told_when_full(folder, how=RESUME),
-    ):
+    with told_when_interrupted(folder, lambda: step, RESUME), told_when_full(folder, how=RESUME):
         for batch in loader:
             inputs = {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
             for group in optimizer.param_groups:

@@ -271,7 +271,7 @@ class Component:
                     f"{self.name}: a later run cannot tell that a lambda, a closure or an object is the same again: name a "
                     "function of a module, or leave cache out"
                 )
-            known = known | {"module": digest}
+            known = known | {"text of the module": digest}
             measure = partial(measure, **self.parameters)
         try:
             return Oracle(self.name, kind, measure, known, batch, Settings.of(settings), processes)

@@ -52,12 +52,9 @@ def read_database(file: str | Path) -> DigitalSequenceBlock:
     """
     opener: Any = gzip.open if str(file).endswith(".gz") else open
     try:
-        if opener is gzip.open:  # a damaged one would be searched for minutes
-            with opener(file, "rb") as stream:
-                while stream.read(1 << 20):
-                    pass
         with (
-            opener(file, "rb") as stream,
+            opener(file, "rb") as source,
+            io.BytesIO(source.read()) as stream,  # of a damaged one pyhmmer would read for minutes
             SequenceFile(stream, "fasta", digital=True, alphabet=_ALPHABET) as records,
         ):
             found = records.read_block()

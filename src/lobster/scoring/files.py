@@ -73,8 +73,8 @@ def score_file(
         "modality": str(modality) if modality else None,
         "explain": explain,
     }
-    total = sum(1 for _ in read_records(file, column))
     check_not_read(output, file)
+    total = sum(1 for _ in read_records(file, column))
     outcomes: Counter[str] = Counter()
     with _Table(Path(output), _columns(scorer, explain), settings, overwrite) as table:
         records = islice(read_records(file, column), table.rows, None)

@@ -131,7 +131,7 @@ def test_mutants_without_a_measurement_are_left_out_and_told(tmp_path: Path, cap
         ("mutant,score\nM1A,0.5\nK2A,abc\n", "line 3: could not convert string to float: 'abc'"),
         ("mutant,score\nM1A:M1C,0.5\n", "line 2: mutant M1A:M1C: residue 1 is substituted twice"),
         ("mutant,score\nM1A,\n", "has no mutant with a score"),
-        ("", "is empty: expected a CSV with the columns mutant and score"),
+        ("", "is no CSV with the columns mutant and score"),
     ],
 )
 def test_what_is_no_scan_is_said(tmp_path: Path, text, error):

@@ -15,7 +15,7 @@ from rdkit import Chem
 from lobster.cli.main import main
 from lobster.model.policies import load_policy
 from lobster.optimisation import optimise
-from lobster.optimisation.folder import ANSWERS_FILE, MOLECULES_FILE, STATE_FILE, SearchFolder
+from lobster.optimisation.folder import ANSWERS_FILE, MOLECULES_FILE, STATE_FILE, search_folder
 from lobster.optimisation.surrogate import TanimotoProcess, fingerprints
 from lobster.optimisation.writer import Writer
 from lobster.scoring import Component, Scorer, ScoringError, ScoringFunction
@@ -287,7 +287,7 @@ def test_an_outage_is_gone_on_from_as_if_it_had_not_been(search, tmp_path, monke
 
 def test_a_folder_is_written_into_by_one_search_alone(search, tmp_path):
     with (
-        SearchFolder(tmp_path, resume=False),
+        search_folder(tmp_path, resume=False),
         pytest.raises(FileExistsError, match="another run writes into it now: let it end, or choose another folder"),
     ):
         search(nitrogens, 20, output_dir=tmp_path, resume=True)

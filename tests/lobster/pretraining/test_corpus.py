@@ -25,14 +25,14 @@ def test_a_token_takes_one_byte_while_256_kinds_are_enough(tmp_path: Path, diffe
 
 
 class Letters:
-    """A tokenizer that counts what it is asked for; sequences with an x are left out."""
+    """A tokenizer that counts what it is asked for; sequences with an iodine are left out."""
 
     def __init__(self):
         self.seen = 0
 
     def __call__(self, modality: Modality, sequences: list[str]) -> list[list[int]]:
         self.seen += len(sequences)
-        return [[] if "x" in s else list(map(ord, s)) for s in sequences]
+        return [[] if "I" in s else list(map(ord, s)) for s in sequences]
 
 
 @pytest.fixture
@@ -107,9 +107,9 @@ def test_a_cache_of_another_tokenizer_is_refused(tmp_path: Path, files: dict[Mod
 
 
 def test_sequences_that_the_tokenizer_leaves_out_are_not_in_the_cache(tmp_path: Path):
-    (tmp_path / "s.txt").write_text("CC\nxx\nOO\n")
+    (tmp_path / "s.txt").write_text("CC\nII\nOO\n")
     corpora = cached_corpora(tmp_path / "cache", {SMILES: str(tmp_path / "s.txt")}, Letters(), {SMILES: 99}, 99)
     assert len(corpora[SMILES]) == 2
-    (tmp_path / "x.txt").write_text("xx\n")
+    (tmp_path / "x.txt").write_text("II\n")
     with pytest.raises(CorpusError, match=r"x\.txt leaves nothing"):
         cached_corpora(tmp_path / "other", {SMILES: str(tmp_path / "x.txt")}, Letters(), {SMILES: 99}, 99)

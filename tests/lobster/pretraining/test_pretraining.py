@@ -19,7 +19,7 @@ from lobster.constants import Modality
 from lobster.model import Ume, UmeConfig, UmeForMaskedLM
 from lobster.model.checkpoints import assets
 from lobster.pretraining.__main__ import main
-from lobster.pretraining.corpus import CorpusError, TokenCorpus, check_readable
+from lobster.pretraining.corpus import CorpusError, TokenCorpus, cached_corpora
 from lobster.pretraining.initialization import OFFSETS, count_codons, look_at_neighbours
 from lobster.pretraining.policy import MAX_LENGTH, CausalCollator, policy_tokenizer, usable, vocabulary
 from lobster.pretraining.run import Speed
@@ -462,7 +462,8 @@ def test_what_is_no_molecule_is_not_learned_in_silence(
     with pytest.raises(CorpusError, match=r"40 of 40 sequences that were looked at are no SMILES, such as \['hello'\]"):
         main([command, *words, "--output_dir", f"{tmp_path}/out"])
     (tmp_path / "some.smi").write_text("hello\nCCO\nCCN\nc1ccccc1\n" * 20)
-    check_readable(f"{tmp_path}/some.smi", Modality.SMILES)
+    some, of_letters = {Modality.SMILES: f"{tmp_path}/some.smi"}, lambda _, found: [[1] * len(one) for one in found]
+    cached_corpora(tmp_path / "cache", some, of_letters, {Modality.SMILES: 99}, 99)
     assert "20 of 80 sequences that were looked at are no SMILES, such as ['hello']" in caplog.text
 
 

@@ -442,6 +442,13 @@ def test_a_constant_beside_a_function_makes_it_another_oracle(place, tmp_path_fa
     assert counted(one, "C") == "[2.0, 2.0]\n"
 
 
+def test_a_parameter_called_module_tells_oracles_apart(place):
+    with (place / "slow_things.py").open("a") as module:
+        module.write("\ndef takes(sequence, module):\n    return float(len(module))\n")
+    for module in ("a", "bc"):
+        assert measure(Component("slow_things.takes", module=module, cache="values.sqlite"), "C")[0] == [len(module)]
+
+
 def test_many_values_are_found_at_once(place):
     stored = StoredValues("values.sqlite")
     values = {"C" * n: float(n) for n in range(1, 1301)}

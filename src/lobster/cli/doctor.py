@@ -19,6 +19,7 @@ def run(words: list[str]) -> int:
     """Look."""
     arguments = parser().parse_args(words)
     from lobster.installation import devices, missing_packages, versions
+    from lobster.report.sequence_views import missing_for_drawing
 
     print("\n".join(f"{name:<14}{found}" for name, found in versions().items()))
     for device in devices():
@@ -29,6 +30,8 @@ def run(words: list[str]) -> int:
     for extra, packages in missing.items():
         remedy = f"lacks {', '.join(packages)}: pip install 'lobster-rl[{extra}]'"
         print(f"extra {extra}: {remedy if packages else 'complete'}")
+    if missing_library := missing_for_drawing():
+        print(missing_library)
     sound = not always
     if arguments.run is not None:
         sound = _can_resume(arguments.run) and sound

@@ -73,7 +73,9 @@ def run(words: list[str]) -> None:
         print(f"{score:.4f}  {molecule}")
     folder = Path(arguments.output)
     failed = sum(map(math.isnan, result.scores))
+    picture = folder / "best_molecules.png"
     print(
-        f"All {len(result.molecules):,} are in {folder / 'molecules.csv'}, the best drawn in {folder / 'best_molecules.png'}"
+        f"All {len(result.molecules):,} are in {folder / 'molecules.csv'}"
+        + f", the best drawn in {picture}" * picture.exists()
         + f"; {failed:,} have no score, since the oracle failed: --resume asks again" * bool(failed)
     )

@@ -128,11 +128,11 @@ class SearchFolder:
         done = len(search.scores) >= search.budget
         if not done and (search.is_failing or monotonic() < self._saved + SAVE_EVERY):
             return
-        from lobster.report.sequence_views import molecule_grid  # which takes a second
+        from lobster.report.sequence_views import can_draw, molecule_grid  # which takes a second
 
         result = search.result
         result.write(self.folder / MOLECULES_FILE)
-        if best := dict(result.best(DRAWN)):
+        if (best := dict(result.best(DRAWN))) and can_draw():
             molecule_grid(best).save(self.folder / BEST_FILE)
         if not search.is_failing:
             new = self.folder / f"{STATE_FILE}.new"

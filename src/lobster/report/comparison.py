@@ -12,7 +12,7 @@ import numpy as np
 
 from lobster.constants import Modality
 from lobster.evaluation import SmilesMetrics, smiles_metrics
-from lobster.report.sequence_views import molecule_grid
+from lobster.report.sequence_views import can_draw, molecule_grid
 from lobster.runs.folder import SUMMARY_FILE
 from lobster.scoring import Scorer
 from lobster.scoring.completions import Outcome, Scored
@@ -160,5 +160,5 @@ def _draw_curve(file: Path, history: Sequence[dict]) -> None:
 
 def _draw_best(file: Path, samples: Samples) -> None:
     found = {item.sequence: item.pseudo_likelihood for item in samples.scored if item.outcome is Outcome.SCORED}
-    if found:
+    if found and can_draw():
         molecule_grid(dict(sorted(found.items(), key=lambda pair: -pair[1]))).save(file)

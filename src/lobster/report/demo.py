@@ -85,7 +85,6 @@ def run_demo(
         page = trainer.report().file if can_write_html_report() else None
     print(f"\n{samples} fresh samples, {seconds:.0f} s of training\n")
     print(comparison_table(summary["before"], summary["after"]))
-    print(
-        f"\nIn {folder}: the policy, summary.json, samples.csv, best_sequences.csv, reward_curve.png, best_molecules.png"
-        + (f", {page.name}" if page else "")
-    )
+    written = ["summary.json", "samples.csv", "best_sequences.csv", "reward_curve.png", "best_molecules.png"]
+    written = [name for name in written if (folder / name).exists()] + ([page.name] if page else [])
+    print(f"\nIn {folder}: the policy, {', '.join(written)}")

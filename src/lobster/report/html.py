@@ -15,7 +15,7 @@ import pandas as pd
 from lobster.constants import Modality
 from lobster.report.charts import bar_chart, curve_chart, histogram_chart
 from lobster.report.run_record import Run, histogram, letters, measured, shares
-from lobster.report.sequence_views import LEVELS, draw_molecule, surprise_levels
+from lobster.report.sequence_views import LEVELS, can_draw, draw_molecule, surprise_levels
 from lobster.runs.folder import REPORT_FILE, stages
 from lobster.sequences.chemistry import murcko_scaffold
 
@@ -180,6 +180,9 @@ def _cards(runs: list[Run], encoder: "Encoder | None") -> list[dict[str, Any]]:
     rows.sort(key=lambda row: -row["score"])
     shown = _shown(rows, len(runs))
     surprises = _surprises(rows, shown, encoder) if encoder is not None else {}
+    drawn = {n for n in shown if rows[n]["modality"] == Modality.SMILES.value}
+    if drawn and not can_draw():
+        drawn = set()
     cards = []
     for number, row in enumerate(rows):
         molecule = row["modality"] == Modality.SMILES.value
@@ -192,7 +195,7 @@ def _cards(runs: list[Run], encoder: "Encoder | None") -> list[dict[str, Any]]:
                 "modality": row["modality"],
                 "values": {k: float(f"{v:.4g}") for k, v in figures.items()} | {"length": len(row["sequence"])},
                 "scaffold": murcko_scaffold(row["sequence"]) if molecule else None,
-                "picture": draw_molecule(row["sequence"], levels) if molecule and number in shown else None,
+                "picture": draw_molecule(row["sequence"], levels) if number in drawn else None,
                 "levels": "".join(map(str, levels)) if levels and not molecule else None,
                 "coloured": levels is not None,
             }

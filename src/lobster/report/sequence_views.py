@@ -1,7 +1,10 @@
 """Sequences as pictures: molecules drawn and letters coloured by how much they surprise an encoder."""
 
 import re
+import warnings
 from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -39,6 +42,30 @@ def atom_positions(smiles: str) -> list[int]:
         for match in _TOKEN.finditer(smiles)
         if match[0][0] == "[" or match[0][0].isalpha() or match[0] == "*"
     ]
+
+
+@cache
+def missing_for_drawing() -> str | None:
+    """Return what RDKit lacks to draw molecules and the remedy, None where it can: a bare system has no X11 libraries.
+
+    >>> missing_for_drawing()
+    """
+    try:
+        import_module("rdkit.Chem.Draw")
+    except ImportError as error:
+        return f"RDKit cannot draw ({error}): apt-get install libxrender1 libxext6 libexpat1"
+    return None
+
+
+def can_draw() -> bool:
+    """Say whether molecules can be drawn; where they cannot, warn of it.
+
+    >>> can_draw()
+    True
+    """
+    if missing := missing_for_drawing():
+        warnings.warn(f"molecules are not drawn: {missing}", stacklevel=2)
+    return not missing
 
 
 def draw_molecule(smiles: str, levels: Sequence[int] | None = None) -> str:

@@ -8,7 +8,7 @@ from transformers import TrainerCallback
 from transformers.integrations import TensorBoardCallback
 
 from lobster.constants import Modality
-from lobster.report.sequence_views import molecule_grid
+from lobster.report.sequence_views import can_draw, molecule_grid
 
 BEST_MOLECULES = "best_molecules"
 _LIKE_WANDB = ("wandb", "trackio")  # the modules of trackers with wandb's interface
@@ -28,7 +28,7 @@ class TrackerImages(TrainerCallback):
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         best = self.trainer.ume_reward.top_sequences.best
         molecules = {row["sequence"]: row["score"] for row in best if row["modality"] == Modality.SMILES.value}
-        if not molecules or not state.is_world_process_zero:
+        if not molecules or not state.is_world_process_zero or not can_draw():
             return
         image = molecule_grid(molecules).convert("RGB")
         for callback in self.trainer.callback_handler.callbacks:

@@ -85,5 +85,6 @@ def compare_settings(checkpoint: Path, settings: dict[str, Any], model: PreTrain
 
 def _size(model: PreTrainedModel | Any) -> str:
     """Say what a policy is: its type and how many parameters it trains."""
-    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    # DeepSpeed's ZeRO-3 leaves parameters empty between uses, and notes their size
+    trained = sum(getattr(p, "ds_numel", p.numel()) for p in model.parameters() if p.requires_grad)
     return f"{model.config.model_type} with {trained:,} trained parameters"

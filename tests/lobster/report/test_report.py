@@ -2,11 +2,15 @@
 
 import csv
 import json
+import sys
 
 import pytest
 from PIL import Image
 
-from lobster.report import comparison_table, score_samples, write_report
+from lobster.cli.main import main
+from lobster.optimisation import optimise
+from lobster.report import comparison_table, score_samples, write_html_report, write_report
+from lobster.report.sequence_views import missing_for_drawing
 from lobster.rl_training import UmeRewardFunction, create_ume_grpo_trainer
 
 HISTORY = [
@@ -90,3 +94,23 @@ def test_wandb_gets_a_picture_of_the_best_molecules(watched, tmp_path, monkeypat
     pictures = list(tmp_path.glob("wandb/offline-run-*/files/media/images/best_molecules_*.png"))
     assert len(pictures) == 2
     assert Image.open(pictures[0]).width % 220 == 0
+
+
+@pytest.fixture
+def without_x11(monkeypatch):
+    """Let RDKit's drawing fail as it does on a system without the libraries of X11."""
+    monkeypatch.setitem(sys.modules, "rdkit.Chem.Draw", None)
+    missing_for_drawing.cache_clear()
+    yield
+    missing_for_drawing.cache_clear()
+
+
+def test_where_rdkit_cannot_draw_all_but_the_pictures_is_kept(without_x11, watched, tmp_path, capsys):
+    with pytest.warns(UserWarning, match="apt-get install libxrender1"):
+        watched("tensorboard")
+    page = write_html_report(tmp_path)
+    assert 'class="molecule"' not in page.read_text()
+    optimise("qed", 30, "smiles-policy-3M", tmp_path / "found")
+    assert {file.name for file in (tmp_path / "found").glob("*.p*")} == {"state.pt"}
+    main(["doctor"])
+    assert "RDKit cannot draw" in capsys.readouterr().out

@@ -44,7 +44,6 @@ def atom_positions(smiles: str) -> list[int]:
     ]
 
 
-@cache
 def missing_for_drawing() -> str | None:
     """Return what RDKit lacks to draw molecules and the remedy, None where it can: a bare system has no X11 libraries.
 
@@ -57,8 +56,9 @@ def missing_for_drawing() -> str | None:
     return None
 
 
+@cache
 def can_draw() -> bool:
-    """Say whether molecules can be drawn; where they cannot, warn of it.
+    """Say whether molecules can be drawn; where they cannot, warn of it once.
 
     >>> can_draw()
     True

@@ -10,7 +10,7 @@ from PIL import Image
 from lobster.cli.main import main
 from lobster.optimisation import optimise
 from lobster.report import comparison_table, score_samples, write_html_report, write_report
-from lobster.report.sequence_views import missing_for_drawing
+from lobster.report.sequence_views import can_draw
 from lobster.rl_training import UmeRewardFunction, create_ume_grpo_trainer
 
 HISTORY = [
@@ -100,9 +100,9 @@ def test_wandb_gets_a_picture_of_the_best_molecules(watched, tmp_path, monkeypat
 def without_x11(monkeypatch):
     """Let RDKit's drawing fail as it does on a system without the libraries of X11."""
     monkeypatch.setitem(sys.modules, "rdkit.Chem.Draw", None)
-    missing_for_drawing.cache_clear()
+    can_draw.cache_clear()
     yield
-    missing_for_drawing.cache_clear()
+    can_draw.cache_clear()
 
 
 def test_where_rdkit_cannot_draw_all_but_the_pictures_is_kept(without_x11, watched, tmp_path, capsys):

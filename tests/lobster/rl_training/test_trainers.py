@@ -75,10 +75,11 @@ def test_our_defaults_and_what_is_passed_wins(tiny_policy, tiny_ume, prompts, tm
     assert args.beta == 0.5
     assert args.mask_truncated_completions
     if not torch.cuda.is_available():
-        assert (args.use_cpu, args.bf16, args.activation_checkpointing) == (True, False, False)
+        assert (args.use_cpu, args.bf16, args.gradient_checkpointing) == (True, False, False)
     asked = [{"prompt": "", "modality": m} for m in ("SMILES", "amino_acid")]
     both = create_ume_grpo_trainer(tiny_policy, tiny_ume, asked, output_dir=tmp_path, **SMALL).args
     assert both.beta == 4
+    assert build(gradient_checkpointing=True, use_cpu=True).gradient_checkpointing
     args = build(scale_rewards="group", beta=0.0, top_k=7, disable_dropout=False)
     assert (args.scale_rewards, args.beta, args.top_k, args.disable_dropout) == ("group", 0.0, 7, False)
 

@@ -20,6 +20,7 @@ from trl import GRPOConfig, GRPOTrainer
 
 from lobster.constants import Modality
 from lobster.rl_training import DiversityMemory, create_ume_reward_wrapper
+from lobster.rl_training.trainers import CPU_DEFAULTS
 from lobster.scoring import Component, Scorer, ScoringFunction
 from lobster.serving import RemoteReward
 from lobster.serving.limits import Limits
@@ -225,7 +226,7 @@ def test_the_remote_reward_goes_to_a_process_without_a_gpu(server, tmp_path):
 
 def test_trls_trainer_takes_the_remote_reward(server, tiny_policy, tmp_path):
     settings = {"per_device_train_batch_size": 4, "num_generations": 4, "max_completion_length": 8, "max_steps": 1}
-    quiet = {"use_cpu": True, "bf16": False, "activation_checkpointing": False, "logging_steps": 1, "report_to": "none"}
+    quiet = CPU_DEFAULTS | {"logging_steps": 1, "report_to": "none"}
     trainer = GRPOTrainer(
         str(tiny_policy),
         [RemoteReward(server.url)],

@@ -57,6 +57,7 @@ def test_a_stage_goes_on_from_the_policy_and_the_memory_of_the_one_before(train,
     assert names == ["qed", "pseudo_likelihood"]
     assert main(["report", str(folder)]) == 0
     page = (folder / "report.html").read_text()
+    assert "completions on record; step 3 of 3" in page
     assert "stage-1" in page
     assert "stage-2" in page
 

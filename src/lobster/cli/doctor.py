@@ -1,6 +1,7 @@
 """`lobster doctor`: what is installed, what is missing, whether a run can be resumed."""
 
 import argparse
+from pathlib import Path
 
 from lobster.cli.common import verb_parser
 
@@ -39,15 +40,19 @@ def run(words: list[str]) -> int:
 
 
 def _can_resume(folder: str) -> bool:
+    from lobster.pretraining.run import RESUME, TRAINING_FILE
     from lobster.resume import last_checkpoint
-    from lobster.runs.folder import STAGE_END, stages
+    from lobster.runs.folder import METRICS_FILE, STAGE_END, stages
 
     if begun := stages(folder):
         ended = sum((stage / STAGE_END).is_dir() for stage in begun)
         print(f"{folder} can be resumed: {len(begun)} stages have begun, {ended} have ended: --resume")
         return True
     try:
-        print(f"{folder} can be resumed from {last_checkpoint(folder).name}: --resume")
+        how = "--resume" if (Path(folder) / METRICS_FILE).is_file() else RESUME
+        if (Path(folder) / TRAINING_FILE).is_file():
+            how += "; it has ended, a larger --max_steps goes on"
+        print(f"{folder} can be resumed from {last_checkpoint(folder).name}: {how}")
     except FileNotFoundError as error:
         print(f"{folder} cannot be resumed: {error}")
         return False

@@ -1,6 +1,7 @@
 """`lobster report`: one HTML page that shows a run, or compares several."""
 
 import argparse
+import warnings
 
 from lobster.cli.common import importing, verb_parser
 
@@ -15,7 +16,7 @@ def parser() -> argparse.ArgumentParser:
     made = verb_parser("report", "Write one HTML page that shows a run, or compares several.", EXAMPLE)
     made.add_argument("runs", nargs="+", metavar="RUN", help="folder of a run; of one in stages, all of them")
     made.add_argument("--output", help="the file; report.html in the first run's folder by default")
-    made.add_argument("--encoder", help="colours tokens by how much they surprise it: a name that ships, a folder, …")
+    made.add_argument("--encoder", help="colours tokens by how much they surprise it (the runs' own)")
     return made
 
 
@@ -25,6 +26,13 @@ def run(words: list[str]) -> None:
     with importing():
         from lobster.model import load_encoder
         from lobster.report import write_html_report
+        from lobster.report.run_record import encoder_of
 
-    encoder = load_encoder(given.encoder).freeze() if given.encoder else None
+    name, encoder = given.encoder or encoder_of(given.runs), None
+    try:
+        encoder = load_encoder(name).freeze() if name else None
+    except (OSError, ValueError) as error:
+        if given.encoder:
+            raise
+        warnings.warn(f"tokens are not coloured: the runs' encoder cannot be loaded: {error}", stacklevel=1)
     print(write_html_report(given.runs, given.output, encoder))

@@ -50,6 +50,7 @@ def run(words: list[str]) -> None:
         from lobster.evaluation import fill_in, grow, sample
         from lobster.model.policies import load_policy
         from lobster.prompts import linker_prompts
+        from lobster.sequences.files import as_line
 
     model, tokenizer = load_policy(arguments.policy)
     model = model.to(resolve_device(arguments.device))
@@ -63,7 +64,7 @@ def run(words: list[str]) -> None:
         case [first, second]:
             prompts = linker_prompts(first, second, arguments.count, arguments.seed)
             written = fill_in(model, tokenizer, prompts, **how)
-    text = "".join(f"{' '.join(one.splitlines())}\n" for one in written)
+    text = "".join(f"{as_line(one)}\n" for one in written)
     if arguments.output:
         Path(arguments.output).write_text(text)
     else:

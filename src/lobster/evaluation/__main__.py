@@ -106,7 +106,9 @@ def main(arguments: list[str], prog: str = "python -m lobster.evaluation") -> No
     policy.add_argument("--train", required=True, help="file of the sequences that it learned from")
     policy.add_argument("--heldout", required=True, help="file of sequences that it did not see")
     policy.add_argument("--samples", type=int, default=1000)
-    samples.add_argument("file", help="FASTA, or one sequence a line (the first word counts), plain or gzipped")
+    samples.add_argument(
+        "file", help="FASTA, or one sequence a line (the first word counts; a blank line is an empty one)"
+    )
     samples.add_argument("--modality", type=Modality, choices=list(Modality), required=True)
     samples.add_argument("--reference", help="file of what the model learned from, for the novelty")
     samples.add_argument("--json", type=Path, help="file to write the JSON to as well")
@@ -128,6 +130,8 @@ def main(arguments: list[str], prog: str = "python -m lobster.evaluation") -> No
     scan.add_argument("--scores", help="CSV to write the score of each mutant to")
     scan.add_argument("--device")
     a = parser.parse_args(arguments)
+    if a.command == "policy" and a.samples < 1:
+        parser.error(f"--samples is {a.samples}: expected at least 1")
     if a.command == "ume":
         model = load_encoder(a.name, a.modality, a.device).freeze()
         _print(scorecard(model, a.data, a.tokens, a.mutants, a.seed), a.name)
@@ -135,7 +139,8 @@ def main(arguments: list[str], prog: str = "python -m lobster.evaluation") -> No
         _print(_mutants(a), Path(a.file).stem)
     elif a.command == "samples":
         reference = read_sequences(a.reference) if a.reference else None
-        _print(_figures(sample_metrics(read_sequences(a.file), a.modality, reference), a.modality), a.file, a.json)
+        written = read_sequences(a.file, blank=True)
+        _print(_figures(sample_metrics(written, a.modality, reference), a.modality), a.file, a.json)
     else:
         causal, tokenizer = load_policy(a.name)
         causal.to(resolve_device(a.device)).eval()

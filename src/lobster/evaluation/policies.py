@@ -1,5 +1,6 @@
 """What a policy writes, beside the sequences that it learned from."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from lobster.evaluation.ngram import NGram
 from lobster.evaluation.sampling import sample
 from lobster.evaluation.table import Figure
 from lobster.scoring.biopolymers import open_reading_frame
+from lobster.sequences import normal_form
 
 HELD_OUT = "Held-out sequences"
 SAMPLES = "Samples, beside the training data"
@@ -62,10 +64,16 @@ def policy_scorecard(
         heldout: Sequences that it did not see; likewise.
         count: How many samples to draw.
         seed: Of the samples.
+
+    Raises:
+        ValueError: The policy can write none of the training or held-out sequences.
     """
     rng = np.random.default_rng(seed)
     known, known_ids = _writable(model, tokenizer, [train[i] for i in rng.permutation(len(train))[:_TRAIN]])
     _, heldout_ids = _writable(model, tokenizer, heldout[:2000])
+    for name, rows in (("training", known_ids), ("held-out", heldout_ids)):
+        if not rows:
+            raise ValueError(f"the policy can write none of the {name} sequences: are they {modality}?")
     log_p = np.concatenate([_log_probabilities(model, row) for row in heldout_ids])
     baselines = {name: NGram([row[1:] for row in known_ids], n) for name, n in (("unigram", 1), ("5-gram", 5))}
     perplexity = {
@@ -97,8 +105,10 @@ def policy_scorecard(
         yield figure(
             "largest relative difference of a letter's frequency", lambda s: frequency_difference(s, known), data=False
         )
-    in_training = set(train)
-    yield figure("novelty", lambda s: float(np.mean([x not in in_training for x in s])), data=False)
+    in_training = {normal_form(x, modality) for x in train}
+    valid = [form for x in samples if (form := normal_form(x, modality))]
+    novel = float(np.mean([x not in in_training for x in valid])) if valid else math.nan
+    yield Figure(SAMPLES, modality, "novelty", len(valid), novel)
     yield figure("mean length in letters", lambda s: float(np.mean([len(x) for x in s])))
 
 

@@ -1,5 +1,6 @@
 """Sampling from a policy."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -28,11 +29,14 @@ def sample(
         tokenizer: Its tokenizer.
         count: How many completions to draw.
         prompt: What they continue; several are continued in turn. It warns of one that the policy does not know all of.
-        max_new_tokens: Where a completion that does not end is cut. Any end token of the model's generation configuration
-            ends one, and is not part of it.
+        max_new_tokens: Where a completion that does not end is cut, at the latest where the model has no more positions. Any end
+            token of the model's generation configuration ends one, and is not part of it.
         batch_size: Completions in a batch.
         temperature: Of the softmax.
         seed: Of the draws; the global random state is left as it was.
+
+    Raises:
+        ValueError: A prompt becomes no token, or leaves the model no position to write at.
     """
     was_training = model.training
     model.eval()
@@ -41,6 +45,16 @@ def sample(
     texts = [prompt] if isinstance(prompt, str) else list(prompt)
     tokens = tokenizer(texts).input_ids
     warn_of_unknown(texts, tokens, tokenizer)
+    room = (getattr(model.config, "max_position_embeddings", None) or math.inf) - max(map(len, tokens))
+    if not all(tokens):
+        raise ValueError(
+            f"the prompt {texts[tokens.index([])]!r} becomes no token: pass one, or a tokenizer that begins with one"
+        )
+    if room < 1:
+        raise ValueError(
+            f"a prompt has {max(map(len, tokens)):,} tokens, and the policy positions for "
+            f"{model.config.max_position_embeddings:,}: it has no room to go on"
+        )
     prompts = [torch.tensor(ids) for ids in tokens]
     generate: Any = model.generate
     written: list[str] = []
@@ -58,7 +72,7 @@ def sample(
                 temperature=temperature,
                 top_k=0,
                 top_p=1.0,
-                max_new_tokens=max_new_tokens,
+                max_new_tokens=min(max_new_tokens, room),
                 pad_token_id=padding,
                 eos_token_id=ends or None,
             )

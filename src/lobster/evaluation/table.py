@@ -58,4 +58,11 @@ def _number(value: float) -> str:
 
 def as_json(figures: Iterable[Figure]) -> list[dict]:
     """Return figures as what `json.dumps` takes; a value that is not finite, which JSON has no word for, is None."""
-    return [asdict(f) | {"value": f.value if math.isfinite(f.value) else None} for f in figures]
+
+    def known(value: float) -> float | None:
+        return value if math.isfinite(value) else None
+
+    return [
+        asdict(f) | {"value": known(f.value), "baselines": {name: known(value) for name, value in f.baselines.items()}}
+        for f in figures
+    ]

@@ -179,5 +179,12 @@ def _heads(file: Path, width: int) -> int:
 
 
 def load_tokenizers(folder: Path) -> dict[Modality, PreTrainedTokenizerFast]:
-    """Load the tokenizers of all modalities from the folders `smiles`, `amino_acid` and `nucleotide`."""
-    return {modality: load_tokenizer(folder / modality.value.lower()) for modality in Modality}
+    """Load the tokenizers from those of the folders `smiles`, `amino_acid` and `nucleotide` that there are.
+
+    Raises:
+        FileNotFoundError: There is none.
+    """
+    places = {modality: folder / modality.value.lower() for modality in Modality}
+    if not any(place.is_dir() for place in places.values()):
+        raise FileNotFoundError(f"{folder} holds none of the folders {', '.join(p.name for p in places.values())}")
+    return {modality: load_tokenizer(place) for modality, place in places.items() if place.is_dir()}

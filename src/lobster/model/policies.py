@@ -74,10 +74,10 @@ def load_policy(name_or_path: str | Path, **loading: Any) -> tuple[Any, PreTrain
     (torch.float32, True)
     """
     source = find_policy(name_or_path)
-    tokenizer = load_policy_tokenizer(source)
     if is_adapter(source):
-        return load_adapter(source, **loading), tokenizer
+        return load_adapter(source, **loading), load_policy_tokenizer(source)
     check_writes(read_config(source), str(name_or_path))
+    tokenizer = load_policy_tokenizer(source)
     return AutoModelForCausalLM.from_pretrained(source, **({"dtype": torch.float32} | loading)), tokenizer
 
 

@@ -3,6 +3,7 @@
 import copy
 import json
 import math
+import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -20,6 +21,7 @@ from lobster.pretraining.run import TRAINING_FILE, check_range
 from lobster.pretraining.ume import MaskingCollator
 from lobster.resume import alone_in, check_no_model
 from lobster.scoring.families import RESIDUES, Profile, alike
+from lobster.scoring.reference import REFERENCE_FILE, Reference
 from lobster.sequences import read_sequences
 
 _FEWEST = 10  # relatives that count as different, at least
@@ -216,6 +218,7 @@ def _adapt(a: AdaptArguments) -> Ume:
     told = ", ".join(f"{name} {value:.3f}" for name, value in figures.items())
     print(f"held-out relatives, nats a residue: {told}", flush=True)
     ume.freeze().save_pretrained(a.output_dir)
+    _save_reference(ume, family, step > 0, Path(a.output_dir))
     facts = asdict(a) | {
         "relatives": len(family.train),
         "heldout": len(family.heldout),
@@ -224,6 +227,20 @@ def _adapt(a: AdaptArguments) -> Ume:
     }
     (Path(a.output_dir) / TRAINING_FILE).write_text(json.dumps(facts, indent=2) + "\n")
     return ume
+
+
+def _save_reference(ume: Ume, family: Family, adapted: bool, folder: Path) -> None:
+    """Write what is natural to the encoder that was saved: what the start knows of it, or else the family itself."""
+    if not adapted:
+        if ume.folder and (known := ume.folder / REFERENCE_FILE).is_file():
+            shutil.copy(known, folder)
+        return
+    try:
+        reference = Reference.of(ume, {Modality.AMINO_ACID: [*family.train, *family.heldout]})
+    except ValueError as error:
+        print(f"no reference is written, so that scores say nothing of naturalness: {error}", flush=True)
+    else:
+        reference.save(folder / REFERENCE_FILE)
 
 
 def surprise(ume: Ume, sequences: Sequence[str]) -> float:

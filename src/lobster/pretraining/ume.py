@@ -59,7 +59,8 @@ def train_ume(
 ) -> Ume:
     """Train a UME of a named size, or the one that ``run.start`` names, and save it in ``run.output_dir``.
 
-    With both, the one that ``run.start`` names is widened to that size first. With ``codons`` it is made to
+    It reads the modalities that it has learned, those of the start among them. With both, the one that ``run.start`` names
+    is widened to that size first. With ``codons`` it is made to
     count positions in codons (`count_codons`), and its embeddings and first layer stay as they are then.
     """
     if not (1 <= len(mask_rate) <= 2 and all(0 < rate < 1 for rate in mask_rate) and mask_rate[0] <= mask_rate[-1]):
@@ -70,15 +71,16 @@ def train_ume(
         raise ValueError("count_codons is for a trained model, whose first layer it keeps: name one with --start")
     set_seed(run.seed)
     start = Ume.from_pretrained(run.start, device="cpu") if run.start else None
+    tokenizers = {modality: make_tokenizer(modality) for modality in Modality} | (start.tokenizers if start else {})
     if start and not size:
-        ume = start
+        ume = Ume(start.model, tokenizers)
     else:
         model = UmeForMaskedLM(UmeConfig(**SIZES[size or "mini"], mask_rate=sum(mask_rate) / len(mask_rate)))
         if start:
             widen(start.model, model)
         else:
             look_at_neighbours(model)
-        ume = Ume(model, start.tokenizers if start else {modality: make_tokenizer(modality) for modality in Modality})
+        ume = Ume(model, tokenizers)
     codons = codons or bool(start and start.model.config.counts_codons)  # one that was widened has to learn it again
     if codons and not ume.model.config.counts_codons:
         print(f"position within a codon: {1 - count_codons(ume):.0%} of the variance explained", flush=True)
@@ -97,5 +99,7 @@ def train_ume(
     collate = MaskingCollator(ume.tokenizers, mask_rate[0] if len(mask_rate) == 1 else (mask_rate[0], mask_rate[1]))
     train(ume.model, tokenize, collate, max_length, corpus, run)
     ume.model.eval()
+    learned = {*corpus.files(), *(start.modalities if start else ())}
+    ume.tokenizers = {modality: found for modality, found in ume.tokenizers.items() if modality in learned}
     ume.save_pretrained(run.output_dir)
     return ume

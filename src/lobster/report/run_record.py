@@ -1,6 +1,7 @@
 """A run as its folder tells it, and the figures and curves that a report shows of it."""
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -10,7 +11,15 @@ import numpy as np
 import pandas as pd
 
 from lobster.constants import Modality
-from lobster.runs.folder import RUN_FILE, read_best, read_completions, read_description, read_metrics
+from lobster.runs.folder import (
+    RUN_FILE,
+    SUMMARY_FILE,
+    read_best,
+    read_completions,
+    read_description,
+    read_metrics,
+    stages,
+)
 
 CURVE_POINTS = 300  # of a curve; more are averaged
 PHASE_ROWS = 500  # completions that stand for the beginning, and for the end
@@ -41,6 +50,7 @@ class Run:
         completions: A row a scored completion; none where none were kept.
         best: The best distinct sequences, the best first.
         description: What its run.yaml says; empty where it has none.
+        ended: Why it ended; None where it has not, or does not say.
     """
 
     name: str
@@ -48,6 +58,7 @@ class Run:
     completions: pd.DataFrame
     best: pd.DataFrame
     description: dict[str, Any] = field(default_factory=dict)
+    ended: str | None = None
 
     @classmethod
     def load(cls, folder: str | Path, name: str) -> "Run":
@@ -58,7 +69,9 @@ class Run:
         """
         file = Path(folder) / RUN_FILE
         description = read_description(file) if file.is_file() else {}
-        return cls(name, read_metrics(folder), read_completions(folder), read_best(folder), description)
+        summary = Path(folder) / SUMMARY_FILE
+        ended = json.loads(summary.read_text()).get("ended") if summary.is_file() else "not ended"
+        return cls(name, read_metrics(folder), read_completions(folder), read_best(folder), description, ended)
 
     def curve(self, metric: str) -> list[dict[str, Any]]:
         """Return a metric by step, as it was logged (``y``) and averaged over the steps around (``mean``)."""
@@ -104,6 +117,13 @@ class Run:
             values = self.metrics[metric].dropna()
             if len(values):
                 yield title, float(values[:tenth].mean()), float(values[-tenth:].mean())
+
+
+def encoder_of(folders: Sequence[str | Path]) -> str | None:
+    """Return the name of the encoder that rewarded some runs; None where they name none, or different ones."""
+    files = [run / RUN_FILE for folder in folders for run in stages(folder) or [Path(folder)]]
+    names = {read_description(file)["arguments"].get("ume_model_path") if file.is_file() else None for file in files}
+    return names.pop() if len(names) == 1 else None
 
 
 def measured(completions: pd.DataFrame) -> pd.DataFrame:

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from lobster.sequences.modality import letters_of
+from lobster.constants import Modality
+from lobster.sequences.modality import letters_of, normal_form
 
 
 class SequenceFileError(ValueError):
@@ -48,13 +49,32 @@ def read_protein(text: str) -> str:
     return found[0]
 
 
-def read_sequences(file: str | Path) -> list[str]:
+def as_line(text: str) -> str:
+    """Return what a model wrote as a line that is read as a reward reads the text: letters without blanks between them.
+
+    What has blanks and is no letters is nothing; so that its first word is not taken for it, they are made visible.
+
+    >>> as_line("M K T"), as_line("c1ccccc1 C"), as_line(" CCO ")
+    ('MKT', 'c1ccccc1␣C', 'CCO')
+    """
+    words = text.split()
+    if len(words) < 2:
+        return "".join(words)
+    letters = (normal_form(text, modality) for modality in (Modality.AMINO_ACID, Modality.NUCLEOTIDE))
+    return next(filter(None, letters), "␣".join(words))
+
+
+def read_sequences(file: str | Path, blank: bool = False) -> list[str]:
     """Read a FASTA file, or one sequence a line (the first word counts), plain or gzipped.
 
     Of FASTA, which begins with ``>`` (or ``;``, as it once did), come the letters in upper case, without blanks,
     numbers and the ``*`` that may end a protein; lines that begin with ``;`` are comments. Of a list come the words as
     they are spelled. Whether a letter is one of its modality says who reads the sequence
     (`lobster.sequences.normal_form`).
+
+    Args:
+        file: The file.
+        blank: Whether blank lines of a list are sequences, too: empty ones, as a model writes them.
 
     Raises:
         SequenceFileError: The file holds no sequence or is not text; or a record has no letters, goes on after its
@@ -64,15 +84,16 @@ def read_sequences(file: str | Path) -> list[str]:
     opener: Any = gzip.open if str(file).endswith(".gz") else open
     try:
         with opener(file, "rt", encoding="utf-8-sig") as stream:
-            lines = [(n, line.strip()) for n, line in enumerate(stream, 1) if line.strip()]
+            lines = [(n, line.strip()) for n, line in enumerate(stream, 1)]
     except (UnicodeDecodeError, gzip.BadGzipFile, zlib.error, EOFError) as error:
         raise SequenceFileError(f"{file} is not a text file, plain or gzipped: {error}") from error
     try:
-        fasta = lines and lines[0][1].startswith((">", ";"))
-        sequences = list(_records(lines) if fasta else _words(lines))
+        filled = [(n, line) for n, line in lines if line]
+        fasta = filled and filled[0][1].startswith((">", ";"))
+        sequences = list(_records(filled) if fasta else _words(lines if blank else filled))
     except ValueError as error:
         raise SequenceFileError(f"{file}, {error}") from error
-    if not sequences:
+    if not any(sequences):
         raise SequenceFileError(f"{file} holds no sequences: expected FASTA, or one sequence a line")
     return sequences
 
@@ -81,7 +102,7 @@ def _words(lines: list[tuple[int, str]]) -> Iterator[str]:
     for number, line in lines:
         if line.startswith(">"):
             raise ValueError(f"line {number}: a FASTA header, but line {lines[0][0]} before it is not FASTA")
-        yield line.split()[0]
+        yield line.split()[0] if line else line
 
 
 def _records(lines: list[tuple[int, str]]) -> Iterator[str]:

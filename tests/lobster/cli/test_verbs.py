@@ -9,8 +9,12 @@ import time
 
 import pandas as pd
 import pytest
+import torch
 import yaml
-from transformers import AutoModelForCausalLM
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Whitespace
+from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 from lobster.cli.main import main
 from lobster.constants import Modality
@@ -92,6 +96,38 @@ def test_sample_writes_one_a_line(here, tiny_policy, capsys):
     assert len(written.splitlines()) == 5
     assert main([*words, "--output", "five.txt"]) == 0
     assert (here / "five.txt").read_text() == written
+
+
+def test_what_is_sampled_is_read_as_the_reward_reads_it(here, tiny_policy, tmp_path, capsys):
+    """A tokenizer that writes blanks between residues, and a policy that sometimes writes nothing."""
+    tokenizer = Tokenizer(WordLevel({"<bos>": 0, "<eos>": 1, "<unk>": 2, "M": 3, "K": 4, "T": 5}, "<unk>"))
+    tokenizer.pre_tokenizer = Whitespace()
+    names = {"bos_token": "<bos>", "eos_token": "<eos>", "unk_token": "<unk>"}
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, **names).save_pretrained(tmp_path / "words")
+    size = {"n_embd": 16, "n_layer": 1, "n_head": 2, "n_positions": 6, "bos_token_id": 0, "eos_token_id": 1}
+    torch.manual_seed(0)
+    GPT2LMHeadModel(GPT2Config(vocab_size=6, **size)).save_pretrained(tmp_path / "words")
+    words = ["sample", str(tmp_path / "words"), "--count", "30", "--output", "written.txt", "--prompt"]
+    assert main([*words, "M"]) == 0  # 126 new tokens were asked for, there are 6 positions
+    lines = (here / "written.txt").read_text().splitlines()
+    assert len(lines) == 30
+    assert "" in lines
+    assert all(set(line) <= set("MKT") for line in lines)
+    assert max(map(len, lines)) > 1
+    assert main(["evaluate", "samples", "written.txt", "--modality", "amino_acid"]) == 0
+    assert f"| amino_acid | validity | 30 | {1 - lines.count('') / 30:.3f} |" in capsys.readouterr().out
+    for prompt, message in (("", "becomes no token"), ("M K T M K T", "it has no room to go on")):
+        assert main([*words, prompt]) == 1
+        assert message in capsys.readouterr().err
+
+
+def test_what_cannot_write_is_told(here, ume_folder, tmp_path, capsys):
+    (tmp_path / "killed" / "checkpoint-2").mkdir(parents=True)
+    for name in ("trainer_state.json", "run_settings.json"):
+        (tmp_path / "killed" / "checkpoint-2" / name).write_text("{}")
+    for policy, message in ((ume_folder, "is a UME, the reward"), ("killed", "its last checkpoint is")):
+        assert main(["sample", str(policy), "--count", "1"]) == 1
+        assert message in capsys.readouterr().err
 
 
 def test_demo_runs_and_refuses_what_it_does_not_know(here, tiny_policy, ume_folder, capsys):

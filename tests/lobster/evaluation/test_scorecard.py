@@ -204,13 +204,15 @@ def test_a_policy_that_writes_what_it_has_read(tmp_path: Path):
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
-    train = ["MKK", "MKK"]
+    train = ["MKK", "m k k"]  # the latter it cannot write, and knows
     found = {f.name: f for f in policy_scorecard(model.eval(), tokenizer, Modality.AMINO_ACID, train, train, count=40)}
     assert found["ended by themselves"].value > 0.9
     assert found["from M on, of the 20 amino acids"].value > 0.9
     assert found["novelty"].value < 0.1
     assert found["largest relative difference of a letter's frequency"].value < 0.1
     assert found["perplexity of a token"].value < 1.1
+    with pytest.raises(ValueError, match="none of the held-out sequences: are they amino_acid"):
+        list(policy_scorecard(model, tokenizer, Modality.AMINO_ACID, train, ["CCO"], count=2))
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from lobster.constants import Modality
 from lobster.model import Ume
 from lobster.pretraining.__main__ import main
 from lobster.pretraining.adaptation import AdaptArguments, Batches, adapt, divide, surprise
+from lobster.scoring import Scorer
 from lobster.scoring.families import RESIDUES, alike
 
 QUERY = "MSDQEAKPSTEDLGDKKEGEYIKLKVIGQDSSEIHFKVKMTTHLKKLKES"
@@ -106,14 +107,18 @@ def test_an_encoder_learns_its_family(tiny_ume: Ume, arguments: AdaptArguments, 
     assert surprise(saved, heldout) == pytest.approx(nats["adapted"], abs=1e-3)
     assert surprise(tiny_ume, heldout) == pytest.approx(nats["start"], abs=1e-3)
     assert not ume.model.training
+    score = Scorer(saved).score(RELATIVES[:2])  # the family is what is natural
+    assert all(set(item.values) >= {"naturalness", "typicality"} for item in score)
     smiles = ["CCO"]
     assert saved.compute_pseudo_likelihood(smiles, Modality.SMILES)[0] > 0
 
 
 def test_the_start_is_kept_where_nothing_is_gained(tiny_ume: Ume, arguments: AdaptArguments, capsys):
     arguments.learning_rate = 0.0
+    Path(arguments.start, "reference.json").write_text("the start's")
     ume = adapt(arguments)
     assert "the start is kept" in capsys.readouterr().out
+    assert Path(arguments.output_dir, "reference.json").read_text() == "the start's"
     for one, other in zip(ume.model.parameters(), tiny_ume.model.parameters(), strict=True):
         assert torch.equal(one, other)
     facts = json.loads((Path(arguments.output_dir) / "training.json").read_text())

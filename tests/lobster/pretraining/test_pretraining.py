@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import lobster
+from lobster.cli.main import main as cli
 from lobster.constants import Modality
 from lobster.model import Ume, UmeConfig, UmeForMaskedLM
 from lobster.model.checkpoints import assets
@@ -281,13 +282,22 @@ def test_held_out_perplexities_are_told_on_the_way_and_noted(
     assert lines[-1].endswith(", ".join(f"{name} {value:.3f}" for name, value in noted.items()))
 
 
-def test_a_ume_can_be_widened(tmp_path: Path):
+def test_a_ume_can_be_widened(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     (tmp_path / "smiles.txt").write_text("\n".join(["CCO", "CCN", "OCCO"]))
     rest = f"--smiles {tmp_path}/smiles.txt --max_steps 1 --batch_tokens 64 --device cpu"
     main(["ume", *f"--size nano --output_dir {tmp_path}/small {rest}".split()])
     main(["ume", *f"--size mini --start {tmp_path}/small --output_dir {tmp_path}/wide {rest}".split()])
     small, wide = (Ume.from_pretrained(tmp_path / name, device="cpu") for name in ("small", "wide"))
     assert (small.model.config.hidden_size, wide.model.config.hidden_size) == (192, 384)
+    assert small.modalities == wide.modalities == [Modality.SMILES]  # what they have learned
+    with pytest.raises(ValueError, match="the encoder reads SMILES only, not amino_acid"):
+        small.compute_pseudo_likelihood(["MKTV"], "amino_acid")
+    (tmp_path / "bases.txt").write_text("ATGAAATAA\nATGTAA\n")
+    rest = rest.replace("--smiles", "--nucleotide").replace("smiles.txt", "bases.txt")
+    main(["ume", *f"--start {tmp_path}/small --output_dir {tmp_path}/more {rest}".split()])
+    assert Ume.from_pretrained(tmp_path / "more", device="cpu").modalities == [Modality.SMILES, Modality.NUCLEOTIDE]
+    assert cli(["doctor", f"{tmp_path}/small"]) == 0
+    assert "checkpoint-1: the same command again; it has ended, a larger --max_steps" in capsys.readouterr().out
     with pytest.raises(ValueError, match="expected 2 times as much"):
         main(["ume", *f"--size small --start {tmp_path}/small --output_dir {tmp_path}/wider {rest}".split()])
 

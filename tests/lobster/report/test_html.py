@@ -11,6 +11,7 @@ import yaml
 from PIL import Image
 from tests.browser import CHROMIUM, Browser
 
+from lobster.cli.main import main
 from lobster.report import write_html_report
 from lobster.report.run_record import Run, histogram
 from lobster.report.sequence_views import atom_positions, draw_molecule
@@ -239,3 +240,17 @@ def test_a_run_of_one_step_that_wrote_nothing_valid(tmp_path, browser):
 def test_what_is_no_run_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"metrics\.jsonl does not exist: expected the output_dir of a run"):
         write_html_report(tmp_path)
+
+
+def test_the_command_says_how_a_run_ended_and_colours_by_its_encoder(tmp_path, tiny_ume):
+    tiny_ume.save_pretrained(tmp_path / "ume")
+    run = write_folder(tmp_path / "run", steps=2, ume_model_path=str(tmp_path / "ume"))
+    (run / "summary.json").write_text(json.dumps({"ended": "the guard stopped it"}))
+    assert main(["report", str(run)]) == 0
+    page = (run / "report.html").read_text()
+    assert "on record; the guard stopped it" in page
+    assert 'id="surprise"' in page
+    killed = write_folder(tmp_path / "killed", steps=2, ume_model_path="no-such-encoder")
+    with pytest.warns(UserWarning, match="the runs' encoder cannot be loaded"):
+        assert main(["report", str(killed)]) == 0
+    assert "on record; not ended" in (killed / "report.html").read_text()

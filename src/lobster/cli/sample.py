@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 from lobster.cli.common import importing, verb_parser
@@ -56,16 +57,17 @@ def run(words: list[str]) -> None:
     model = model.to(resolve_device(arguments.device))
     names = ("count", "max_new_tokens", "batch_size", "temperature", "seed")
     how = {name: getattr(arguments, name) for name in names}
-    match fragments:
-        case []:
-            written = sample(model, tokenizer, prompt=arguments.prompt, **how)
-        case [fragment]:
-            written = grow(model, tokenizer, fragment, **how)
-        case [first, second]:
-            prompts = linker_prompts(first, second, arguments.count, arguments.seed)
-            written = fill_in(model, tokenizer, prompts, **how)
-    text = "".join(f"{as_line(one)}\n" for one in written)
-    if arguments.output:
-        Path(arguments.output).write_text(text)
-    else:
-        sys.stdout.write(text)
+    with open(arguments.output, "w") if arguments.output else nullcontext(sys.stdout) as stream:
+
+        def show(written: list[str]) -> None:
+            stream.write("".join(f"{as_line(one)}\n" for one in written))
+            stream.flush()  # an interruption loses nothing
+
+        match fragments:
+            case []:
+                sample(model, tokenizer, prompt=arguments.prompt, on_batch=show, **how)
+            case [fragment]:
+                show(grow(model, tokenizer, fragment, **how))
+            case [first, second]:
+                prompts = linker_prompts(first, second, arguments.count, arguments.seed)
+                show(fill_in(model, tokenizer, prompts, **how))

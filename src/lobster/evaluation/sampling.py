@@ -1,7 +1,7 @@
 """Sampling from a policy."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -21,6 +21,7 @@ def sample(
     batch_size: int = 128,
     temperature: float = 1.0,
     seed: int = 0,
+    on_batch: Callable[[list[str]], None] = lambda batch: None,
 ) -> list[str]:
     """Return completions of a prompt, or of several in turn, sampled from the whole distribution (no top-k, no top-p).
 
@@ -34,6 +35,7 @@ def sample(
         batch_size: Completions in a batch.
         temperature: Of the softmax.
         seed: Of the draws; the global random state is left as it was.
+        on_batch: Called with each batch once it is written.
 
     Raises:
         ValueError: A prompt becomes no token, or leaves the model no position to write at.
@@ -77,7 +79,9 @@ def sample(
                 eos_token_id=ends or None,
             )
             ids = [_until(row, ends) for row in output[:, inputs.shape[1] :].tolist()]
-            written += tokenizer.batch_decode(ids, skip_special_tokens=True)
+            batch = tokenizer.batch_decode(ids, skip_special_tokens=True)
+            written += batch
+            on_batch(batch)
     model.train(was_training)
     return written
 

@@ -98,6 +98,20 @@ def test_sample_writes_one_a_line(here, tiny_policy, capsys):
     assert (here / "five.txt").read_text() == written
 
 
+def test_what_was_sampled_before_an_interruption_is_kept(here, tiny_policy):
+    words = ["sample", str(tiny_policy), "--count", "1000000", "--batch_size", "16", "--output", "many.txt"]
+    process = subprocess.Popen([sys.executable, "-m", "lobster", *words], stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 200
+    while not (here / "many.txt").is_file() or (here / "many.txt").stat().st_size < 100:
+        assert process.poll() is None
+        assert time.monotonic() < deadline, "nothing was written"
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    assert "Traceback" not in process.communicate()[1]
+    assert process.returncode == 130
+    assert len((here / "many.txt").read_text().splitlines()) % 16 == 0
+
+
 def test_what_is_sampled_is_read_as_the_reward_reads_it(here, tiny_policy, tmp_path, capsys):
     """A tokenizer that writes blanks between residues, and a policy that sometimes writes nothing."""
     tokenizer = Tokenizer(WordLevel({"<bos>": 0, "<eos>": 1, "<unk>": 2, "M": 3, "K": 4, "T": 5}, "<unk>"))

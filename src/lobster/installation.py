@@ -2,6 +2,7 @@
 
 import os
 import platform
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, metadata, requires, version
 
 from packaging.requirements import Requirement
@@ -69,3 +70,15 @@ def devices() -> list[str]:
         about = torch.cuda.get_device_properties(number)
         found.append(f"cuda:{number}: {about.name}, {about.total_memory / 2**30:.0f} GiB")
     return found if found[1:] else [*found, "cuda: none, everything runs on the CPU"]
+
+
+def missing_for_drawing() -> str | None:
+    """Return what RDKit lacks to draw molecules and the remedy, None where it can: a bare system has no X11 libraries.
+
+    >>> missing_for_drawing()
+    """
+    try:
+        import_module("rdkit.Chem.Draw")
+    except ImportError as error:
+        return f"RDKit cannot draw ({error}): apt-get install libxrender1 libxext6 libexpat1"
+    return None

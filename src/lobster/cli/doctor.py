@@ -19,8 +19,7 @@ def parser() -> argparse.ArgumentParser:
 def run(words: list[str]) -> int:
     """Look."""
     arguments = parser().parse_args(words)
-    from lobster.installation import devices, missing_packages, versions
-    from lobster.report.sequence_views import missing_for_drawing
+    from lobster.installation import devices, missing_for_drawing, missing_packages, versions
 
     print("\n".join(f"{name:<14}{found}" for name, found in versions().items()))
     for device in devices():
@@ -31,7 +30,7 @@ def run(words: list[str]) -> int:
     for extra, packages in missing.items():
         remedy = f"lacks {', '.join(packages)}: pip install 'lobster-rl[{extra}]'"
         print(f"extra {extra}: {remedy if packages else 'complete'}")
-    if missing_library := missing_for_drawing():
+    if not any("rdkit" in package for package in always) and (missing_library := missing_for_drawing()):
         print(missing_library)
     sound = not always
     if arguments.run is not None:

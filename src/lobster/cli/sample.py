@@ -57,7 +57,7 @@ def run(words: list[str]) -> None:
     model = model.to(resolve_device(arguments.device))
     names = ("count", "max_new_tokens", "batch_size", "temperature", "seed")
     how = {name: getattr(arguments, name) for name in names}
-    with open(arguments.output, "w") if arguments.output else nullcontext(sys.stdout) as stream:
+    with open(arguments.output, "w", encoding="utf-8") if arguments.output else nullcontext(sys.stdout) as stream:
 
         def show(written: list[str]) -> None:
             stream.write("".join(f"{as_line(one)}\n" for one in written))

@@ -60,8 +60,8 @@ def train_ume(
     """Train a UME of a named size, or the one that ``run.start`` names, and save it in ``run.output_dir``.
 
     It reads the modalities that it has learned, those of the start among them. With both, the one that ``run.start`` names
-    is widened to that size first. With ``codons`` it is made to
-    count positions in codons (`count_codons`), and its embeddings and first layer stay as they are then.
+    is widened to that size first. With ``codons`` it is made to count positions in codons (`count_codons`), and its embeddings
+    and first layer stay as they are then.
     """
     if not (1 <= len(mask_rate) <= 2 and all(0 < rate < 1 for rate in mask_rate) and mask_rate[0] <= mask_rate[-1]):
         raise ValueError(

@@ -50,7 +50,7 @@ class Run:
         completions: A row a scored completion; none where none were kept.
         best: The best distinct sequences, the best first.
         description: What its run.yaml says; empty where it has none.
-        ended: Why it ended; None where it has not, or does not say.
+        ended: Why it ended, or that it has not; None where its summary does not say.
     """
 
     name: str

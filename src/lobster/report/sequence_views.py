@@ -4,12 +4,12 @@ import re
 import warnings
 from collections.abc import Mapping, Sequence
 from functools import cache
-from importlib import import_module
 from typing import Any
 
 import numpy as np
 
 from lobster.constants import Modality
+from lobster.installation import missing_for_drawing
 from lobster.sequences.chemistry import murcko_scaffold, parse_smiles
 from lobster.tokenization.vocabulary import SMILES_PATTERN
 
@@ -42,18 +42,6 @@ def atom_positions(smiles: str) -> list[int]:
         for match in _TOKEN.finditer(smiles)
         if match[0][0] == "[" or match[0][0].isalpha() or match[0] == "*"
     ]
-
-
-def missing_for_drawing() -> str | None:
-    """Return what RDKit lacks to draw molecules and the remedy, None where it can: a bare system has no X11 libraries.
-
-    >>> missing_for_drawing()
-    """
-    try:
-        import_module("rdkit.Chem.Draw")
-    except ImportError as error:
-        return f"RDKit cannot draw ({error}): apt-get install libxrender1 libxext6 libexpat1"
-    return None
 
 
 @cache

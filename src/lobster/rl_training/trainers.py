@@ -63,10 +63,11 @@ DEFAULTS: dict[str, Any] = {
     "disable_dropout": True,
 }
 BETA = {Modality.SMILES: 0.5, Modality.AMINO_ACID: 4.0, Modality.NUCLEOTIDE: 4.0}
+
 _CONFIG_FIELDS = frozenset(inspect.signature(GRPOConfig).parameters)
-_CHECKPOINTING = ("activation_checkpointing", "gradient_checkpointing")  # the latter until transformers 5.22
-CHECKPOINTING = next(name for name in _CHECKPOINTING if name in _CONFIG_FIELDS)
-CPU_DEFAULTS: dict[str, Any] = {"use_cpu": True, "bf16": False, CHECKPOINTING: False}
+_NAMES = "activation_checkpointing", "gradient_checkpointing"  # the latter alone until transformers 5.22
+_CHECKPOINTING = next(name for name in _NAMES if name in _CONFIG_FIELDS)
+CPU_DEFAULTS: dict[str, Any] = {"use_cpu": True, "bf16": False, _CHECKPOINTING: False}
 _TRAINER_FIELDS = frozenset(inspect.signature(GRPOTrainer).parameters) - {
     "model",
     "args",
@@ -145,7 +146,7 @@ def create_ume_grpo_trainer(
         grpo["per_device_train_batch_size"] = batch_size
     check_keywords(grpo)
     if "gradient_checkpointing" in grpo:
-        grpo.setdefault(CHECKPOINTING, grpo.pop("gradient_checkpointing"))
+        grpo.setdefault(_CHECKPOINTING, grpo.pop("gradient_checkpointing"))
     given = {name: grpo.pop(name) for name in list(grpo) if name in _TRAINER_FIELDS}
     extras = dict(given)
     on_cpu = grpo.get("use_cpu", not torch.cuda.is_available())

@@ -37,25 +37,25 @@ def offspring(mother: str, father: str, random: Random, mutation_rate: float = 0
                 return _finished(mutate(Chem.RWMol(editable(mother)), random))
             child = crossover(editable(mother), editable(father), random)
             if child is not None and random.random() < mutation_rate:
-                Chem.SanitizeMol(child)
-                child = mutate(_kekulised(child), random)
+                child = mutate(_measured(child), random)
             return _finished(child)
         except (RuntimeError, ValueError):  # RDKit's: valences, rings that are not aromatic, its invariants
             return None
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=8192)  # of those that are drawn again and again; 10 kB each
 def editable(smiles: str) -> Any:
     """Return a molecule in its Kekulé form, all hydrogens implicit. It is shared: copy it before changing it."""
-    return _kekulised(parse_smiles(smiles))
-
-
-def _kekulised(mol: Any) -> Any:
-    mol = Chem.RWMol(mol)
+    mol = Chem.RWMol(parse_smiles(smiles))
     Chem.Kekulize(mol, clearAromaticFlags=True)
     for atom in mol.GetAtoms():
         atom.SetNoImplicit(False)
         atom.SetNumExplicitHs(0)
+    return _measured(mol)
+
+
+def _measured(mol: Any) -> Any:
+    """Return a molecule once its hydrogens and its rings are known."""
     mol.UpdatePropertyCache()
     Chem.FastFindRings(mol)
     return mol

@@ -91,7 +91,7 @@ class Writer:
             cache, mask = DynamicCache(config=self.model.config), batch["attention_mask"]
             parts.append((self._next(batch["input_ids"], mask, cache), pad(mask, (longest - mask.shape[1], 0)), cache))
         logits, masks, caches = zip(*parts, strict=True)
-        return torch.cat(logits), torch.cat(masks), caches[0] if len(caches) == 1 else _joined(caches)
+        return torch.cat(logits), torch.cat(masks), caches[0] if self.passes == 1 else _joined(caches, self.longest)
 
     def _next(self, ids: Tensor, mask: Tensor, cache: DynamicCache) -> Tensor:
         """Return the logits of what follows, rows x vocabulary; the cache then holds the states of `ids` as well."""
@@ -134,14 +134,52 @@ class Writer:
         self.generator.set_state(state["generator"].cpu())
 
 
-def _joined(caches: Sequence[DynamicCache]) -> DynamicCache:
-    """Return the caches of several batches as one, padded on the left."""
-    longest = max(cache.get_seq_length() for cache in caches)
+class _RoomyLayer(DynamicLayer):
+    """A layer of a cache with room for the tokens to come: none is copied for the next one, nor for a row that goes.
+
+    Args:
+        keys: States of what was read, rows x heads x tokens x size.
+        values: The same.
+        room: How many tokens more it holds.
+    """
+
+    def __init__(self, keys: Tensor, values: Tensor, room: int):
+        super().__init__()
+        self.lazy_initialization(keys, values)
+        self._both = [pad(states, (0, 0, 0, room)) for states in (keys, values)]
+        self.keys, self.values = keys, values
+
+    def update(self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
+        """Take the states of the next tokens; return those of all."""
+        known = self.get_seq_length()
+        length = known + key_states.shape[-2]
+        for states, new in zip(self._both, (key_states, value_states), strict=True):
+            states[:, :, known:length] = new
+        return self._show(length)
+
+    def batch_select_indices(self, indices: Tensor) -> None:
+        """Keep some rows, in their order."""
+        length, count = self.get_seq_length(), len(indices)
+        moved = indices != torch.arange(count, device=indices.device)
+        for states in self._both:
+            states[:count][moved, :, :length] = states[indices[moved], :, :length]
+        self._both = [states[:count] for states in self._both]
+        self._show(length)
+
+    def _show(self, length: int) -> tuple[Tensor, Tensor]:
+        self.keys, self.values = (states[:, :, :length] for states in self._both)
+        return self.keys, self.values
+
+
+def _joined(caches: Sequence[DynamicCache], longest: int) -> DynamicCache:
+    """Return the caches of several batches as one, padded on the left, with room for texts of so many tokens."""
+    length = max(cache.get_seq_length() for cache in caches)
 
     def together(states: list[Tensor]) -> Tensor:
-        return torch.cat([pad(some, (0, 0, longest - some.shape[-2], 0)) for some in states])
+        return torch.cat([pad(some, (0, 0, length - some.shape[-2], 0)) for some in states])
 
-    layers = zip(*(cache.layers for cache in caches), strict=True)
-    return DynamicCache(
-        [(together([one.keys for one in some]), together([one.values for one in some])) for some in layers]
-    )
+    joined = DynamicCache()
+    for some in zip(*(cache.layers for cache in caches), strict=True):
+        keys, values = together([one.keys for one in some]), together([one.values for one in some])
+        joined.layers.append(_RoomyLayer(keys, values, longest - 1))
+    return joined

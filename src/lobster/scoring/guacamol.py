@@ -8,12 +8,14 @@ isomers by the geometric mean: Gao et al., "Sample Efficiency Matters", NeurIPS 
 import math
 import re
 from collections.abc import Callable
-from functools import cache
+from functools import cache, lru_cache
+from itertools import combinations
 from typing import Any
 
+import numpy as np
 from rdkit import Chem, DataStructs
 from rdkit.Chem import Descriptors, rdFingerprintGenerator, rdMolDescriptors
-from rdkit.Chem.Pharm2D import Generate, Gobbi_Pharm2D
+from rdkit.Chem.Pharm2D import Gobbi_Pharm2D
 
 from lobster.scoring.molecules import qed
 from lobster.sequences.chemistry import molecule
@@ -204,8 +206,32 @@ def _fingerprints() -> dict[str, Callable[[Any], Any]]:
         "ECFP6": morgan(radius=3).GetSparseCountFingerprint,
         "FCFP4": morgan(radius=2, atomInvariantsGenerator=features).GetSparseCountFingerprint,
         "AP": rdFingerprintGenerator.GetAtomPairGenerator(maxDistance=10).GetSparseCountFingerprint,
-        "PHCO": lambda mol: Generate.Gen2DFingerprint(mol, Gobbi_Pharm2D.factory),
+        "PHCO": _pharmacophores,
     }
+
+
+def _pharmacophores(mol: Any) -> Any:
+    """Pairs and triples of features with their distances (Gobbi and Poppinger, Biotechnol. Bioeng. 1998).
+
+    The bits of RDKit's `Gen2DFingerprint`, which looks one up for every pair and triple of atoms: here, one for all that are alike.
+    """
+    families = Gobbi_Pharm2D.factory.GetMolFeats(mol)
+    points = [(family, atom) for family, matches in enumerate(families) for (atom,) in sorted(matches)]
+    (nearest, _), *_, (far, farthest) = Gobbi_Pharm2D.factory.GetBins()
+    bonds = Chem.GetDistanceMatrix(mol).astype(int)
+    apart = np.where((nearest <= bonds) & (bonds < farthest), bonds.clip(max=far), 0).tolist()
+    alike = {((f, g), (apart[a][b],)) for (f, a), (g, b) in combinations(points, 2)}
+    alike |= {
+        ((f, g, h), (apart[a][b], apart[a][c], apart[b][c])) for (f, a), (g, b), (h, c) in combinations(points, 3)
+    }
+    fingerprint = Gobbi_Pharm2D.factory.GetSignature()
+    fingerprint.SetBitsFromList([_bit(*pharmacophore) for pharmacophore in alike if 0 not in pharmacophore[1]])
+    return fingerprint
+
+
+@lru_cache(maxsize=1 << 16)
+def _bit(families: tuple[int, ...], distances: tuple[int, ...]) -> int:
+    return Gobbi_Pharm2D.factory.GetBitIdx(families, distances, sortIndices=False)
 
 
 @cache

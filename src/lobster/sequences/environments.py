@@ -47,11 +47,14 @@ def _environments(smiles: str, largest: int, rings: int) -> list[list[int]]:
 def _invariants(mol: Any, rings: int) -> list[int]:
     """Return a number below 2^32 for what each atom is: 3 bits for each of its smallest rings, from 3 to 9 atoms, 0 for none."""
     found = []
-    for a in mol.GetAtoms():
+    ring_sizes: list[list[int]] = [[] for _ in range(mol.GetNumAtoms())]
+    for ring in mol.GetRingInfo().AtomRings():
+        for index in ring:
+            ring_sizes[index].append(len(ring))
+    for a, sizes in zip(mol.GetAtoms(), ring_sizes, strict=True):
         number = (((a.GetAtomicNum() << 4) | a.GetDegree()) << 4 | a.GetTotalNumHs()) << 5 | a.GetFormalCharge() + 16
         number = number << 1 | a.GetIsAromatic()
-        sizes = sorted(mol.GetRingInfo().AtomRingSizes(a.GetIdx()))
-        for size in [*sizes, *[0] * rings][:rings]:
+        for size in [*sorted(sizes), *[0] * rings][:rings]:
             number = number << 3 | max(0, min(size, 9) - 2)
         found.append(number & 0xFFFFFFFF)
     return found

@@ -197,9 +197,7 @@ class ScoringFunction:
         weights = sum(weight for weight, _ in mean)
         if self.combine == "arithmetic":
             return filters * sum(weight * part for weight, part in mean) / weights
-        if any(part == 0 for _, part in mean):
-            return 0.0
-        return filters * math.exp(sum(weight * math.log(part) for weight, part in mean) / weights)
+        return filters * math.prod(part ** (weight / weights) for weight, part in mean)
 
     def _worth(self, component: Component, sequence: str, measured: Measured) -> tuple[float, float, str]:
         """Return a component's value and score, and what was wrong with them."""

@@ -95,6 +95,8 @@ def test_means_weights_and_filters():
     zero = [*parts, Component(constant(0.0), "d")]
     assert ScoringFunction(zero)(ASPIRIN, Modality.SMILES, 0.5).total == 0
     assert ScoringFunction(zero, "arithmetic")(ASPIRIN, Modality.SMILES, 0.5).total == pytest.approx(0.65)
+    for combine in ("geometric", "arithmetic"):
+        assert ScoringFunction([Component(constant(0.1))], combine)(ASPIRIN, Modality.SMILES, 0.5).total == 0.1
 
 
 def test_each_modality_is_asked_for_its_own_components():

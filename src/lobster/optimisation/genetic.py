@@ -10,7 +10,8 @@ from typing import Any
 
 from rdkit import Chem, rdBase
 
-from lobster.sequences import canonical_smiles, parse_smiles
+from lobster.sequences import canonical_smiles
+from lobster.sequences.chemistry import molecule
 
 MAX_HEAVY_ATOMS = 60
 MAX_RING = 7
@@ -46,7 +47,7 @@ def offspring(mother: str, father: str, random: Random, mutation_rate: float = 0
 @lru_cache(maxsize=8192)  # of those that are drawn again and again; 10 kB each
 def editable(smiles: str) -> Any:
     """Return a molecule in its Kekulé form, all hydrogens implicit. It is shared: copy it before changing it."""
-    mol = Chem.RWMol(parse_smiles(smiles))
+    mol = Chem.RWMol(molecule(smiles))
     Chem.Kekulize(mol, clearAromaticFlags=True)
     for atom in mol.GetAtoms():
         atom.SetNoImplicit(False)

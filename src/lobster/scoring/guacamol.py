@@ -220,12 +220,12 @@ def _pharmacophores(mol: Any) -> Any:
     (nearest, _), *_, (far, farthest) = Gobbi_Pharm2D.factory.GetBins()
     bonds = Chem.GetDistanceMatrix(mol).astype(int)
     apart = np.where((nearest <= bonds) & (bonds < farthest), bonds.clip(max=far), 0).tolist()
-    alike = {((f, g), (apart[a][b],)) for (f, a), (g, b) in combinations(points, 2)}
-    alike |= {
+    pairs = {((f, g), (apart[a][b],)) for (f, a), (g, b) in combinations(points, 2)}
+    triples = {
         ((f, g, h), (apart[a][b], apart[a][c], apart[b][c])) for (f, a), (g, b), (h, c) in combinations(points, 3)
     }
     fingerprint = Gobbi_Pharm2D.factory.GetSignature()
-    fingerprint.SetBitsFromList([_bit(*pharmacophore) for pharmacophore in alike if 0 not in pharmacophore[1]])
+    fingerprint.SetBitsFromList([_bit(*one) for alike in (pairs, triples) for one in alike if 0 not in one[1]])
     return fingerprint
 
 

@@ -1,5 +1,6 @@
 """Fixtures of all tests: a tiny random UME, a tiny policy, and the real data where the checkout has it beside it."""
 
+import signal
 from collections.abc import Callable
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -14,6 +15,9 @@ from lobster.model import Ume, UmeConfig, UmeForMaskedLM
 from lobster.pretraining.policy import policy_tokenizer
 from lobster.sequences import read_sequences
 from lobster.tokenization import make_tokenizer
+
+# A shell has what it runs in the background ignore it, and so would what is started here to be interrupted.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SHARED = Path(__file__).parents[2].parent / "shared"
 HELD_OUT = {

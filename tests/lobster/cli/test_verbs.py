@@ -107,7 +107,7 @@ def test_what_was_sampled_before_an_interruption_is_kept(here, tiny_policy):
         assert time.monotonic() < deadline, "nothing was written"
         time.sleep(0.1)
     process.send_signal(signal.SIGINT)
-    assert "Traceback" not in process.communicate()[1]
+    assert "Traceback" not in process.communicate(timeout=60)[1]
     assert process.returncode == 130
     assert len((here / "many.txt").read_text().splitlines()) % 16 == 0
 

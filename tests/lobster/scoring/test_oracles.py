@@ -357,12 +357,7 @@ def test_a_whole_reward_uses_what_is_kept(tiny_ume, place):
 
 def beside(function, *arguments) -> multiprocessing.Process:
     """Start a process of a training: a fork, which need not import everything again."""
-
-    def train():
-        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has what it runs in the background ignore it
-        function(*arguments)
-
-    process = multiprocessing.get_context("fork").Process(target=train)
+    process = multiprocessing.get_context("fork").Process(target=function, args=arguments)
     process.start()
     return process
 

@@ -38,13 +38,13 @@ def offspring(mother: str, father: str, random: Random, mutation_rate: float = 0
                 return _finished(mutate(Chem.RWMol(editable(mother)), random))
             child = crossover(editable(mother), editable(father), random)
             if child is not None and random.random() < mutation_rate:
-                child = mutate(_measured(child), random)
+                child = mutate(_perceived(child), random)
             return _finished(child)
         except (RuntimeError, ValueError):  # RDKit's: valences, rings that are not aromatic, its invariants
             return None
 
 
-@lru_cache(maxsize=8192)  # of those that are drawn again and again; 10 kB each
+@lru_cache(maxsize=8192)  # of those that are drawn again and again; 14 kB each
 def editable(smiles: str) -> Any:
     """Return a molecule in its Kekulé form, all hydrogens implicit. It is shared: copy it before changing it."""
     mol = Chem.RWMol(molecule(smiles))
@@ -52,10 +52,10 @@ def editable(smiles: str) -> Any:
     for atom in mol.GetAtoms():
         atom.SetNoImplicit(False)
         atom.SetNumExplicitHs(0)
-    return _measured(mol)
+    return _perceived(mol)
 
 
-def _measured(mol: Any) -> Any:
+def _perceived(mol: Any) -> Any:
     """Return a molecule once its hydrogens and its rings are known."""
     mol.UpdatePropertyCache()
     Chem.FastFindRings(mol)

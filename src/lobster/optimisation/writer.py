@@ -138,16 +138,16 @@ class _RoomyLayer(DynamicLayer):
     """A layer of a cache with room for the tokens to come: none is copied for the next one, nor for a row that goes.
 
     Args:
-        keys: States of what was read, rows x heads x tokens x size.
+        keys: States of what was read and, behind them, the room: rows x heads x tokens x size.
         values: The same.
-        room: How many tokens more it holds.
+        length: How many tokens were read.
     """
 
-    def __init__(self, keys: Tensor, values: Tensor, room: int):
+    def __init__(self, keys: Tensor, values: Tensor, length: int):
         super().__init__()
         self.lazy_initialization(keys, values)
-        self._both = [pad(states, (0, 0, 0, room)) for states in (keys, values)]
-        self.keys, self.values = keys, values
+        self._both = [keys, values]
+        self._show(length)
 
     def update(self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
         """Take the states of the next tokens; return those of all."""
@@ -176,10 +176,10 @@ def _joined(caches: Sequence[DynamicCache], longest: int) -> DynamicCache:
     length = max(cache.get_seq_length() for cache in caches)
 
     def together(states: list[Tensor]) -> Tensor:
-        return torch.cat([pad(some, (0, 0, length - some.shape[-2], 0)) for some in states])
+        return torch.cat([pad(some, (0, 0, length - some.shape[-2], longest - 1)) for some in states])
 
     joined = DynamicCache()
     for some in zip(*(cache.layers for cache in caches), strict=True):
         keys, values = together([one.keys for one in some]), together([one.values for one in some])
-        joined.layers.append(_RoomyLayer(keys, values, longest - 1))
+        joined.layers.append(_RoomyLayer(keys, values, length))
     return joined
